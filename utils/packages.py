@@ -1,0 +1,155 @@
+"""What the course needs from a package registry: which packages, how big, and pip's help to get them.
+
+Standard library only, because it runs before anything is installed. pip does the work, with the learner's own settings
+(mirrors, proxies); this module tells beforehand what it will cost, and afterwards what went wrong, in plain words.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own, for its builds without CUDA
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+# MB that pip fetches, and MB on disk afterwards, by build of PyTorch; measured with pip on 2026-11-21.
+_SIZES = {"cpu": (366, 1700), "cuda": (2900, 5800), "darwin": (255, 1200), "win32": (270, 1200)}
+_TEST_SIZES = (83, 300)
+
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|Failed to establish|[Nn]ame resolution|Connection(Reset|Refused)?Error|Connection "
+    r"(refused|broken)|[Nn]etwork is unreachable|Max retries exceeded|Could not fetch URL|[Tt]imed? ?out|ProxyError"
+)
+_NO_ROOM = re.compile(r"No space left|not enough space|Errno 28|Disk quota exceeded")
+
+
+class SetupError(Exception):
+    """Set-up cannot go on. The message says in one or two plain sentences what happened and what to do."""
+
+
+def requirements() -> list[str]:
+    """The names in requirements.txt, without versions and reasons."""
+    lines = (REPO / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [found.group() for line in lines if (found := _NAME.match(line))]
+
+
+def test_tools() -> list[str]:
+    """The names of the packages that only the tests need."""
+    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [found.group() for line in project["optional-dependencies"]["test"] if (found := _NAME.match(line))]
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Those of `names` that the running Python does not have, in any version."""
+    found = {_normal(dist.name) for dist in metadata.distributions()}
+    return [name for name in names if _normal(name) not in found]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def install(python: Path, environment: Mapping[str, str], *, update: bool, tests: bool) -> None:
+    """Have `python`'s pip install requirements.txt (and the test tools), after saying what that costs.
+
+    update: the packages are there already and are only brought up to date.
+    Raises SetupError, and then nothing was installed.
+    """
+    print("Asking the package registry what it has for this machine ...", flush=True)
+    build, options = _torch_build(python, environment)
+    _announce(build, update, tests)
+    _pip(python, environment, "install", *options, "-r", "requirements.txt")
+    if tests:
+        _pip(python, environment, "install", *options, "-e", ".[test]")
+
+
+def _torch_build(python: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Which build of PyTorch pip would take (a key of _SIZES), and the options that make it prefer the small one."""
+    pins = re.findall(r"^torch==([\w.]+)", (REPO / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    small = sys.platform == "linux" and not _has_nvidia() and _answers(_CPU_INDEX)
+    options = ["--extra-index-url", _CPU_INDEX] if small else []
+    versions = re.findall(r"[\w.+]+", _pip(python, environment, "index", "versions", "torch", *options, show=False))
+    for pin in pins:
+        if f"{pin}+cpu" in versions:
+            return "cpu", options
+        if pin in versions:
+            return "cuda" if sys.platform == "linux" else sys.platform, options
+    raise SetupError(
+        f"The package registry has no PyTorch {' '.join(pins)} for this machine ({platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}). Try Python 3.12 on Linux, Windows or an Apple Mac."
+    )
+
+
+def _has_nvidia() -> bool:
+    return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _answers(url: str) -> bool:
+    """Whether anything but an error comes back within three seconds."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/torch/", method="HEAD"), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _announce(build: str, update: bool, tests: bool) -> None:
+    """Say what is about to be fetched. Raises SetupError where the disk has no room for it."""
+    fetch, disk = _SIZES.get(build, _SIZES["cuda"])
+    if tests:
+        fetch, disk = fetch + _TEST_SIZES[0], disk + _TEST_SIZES[1]
+    if update:
+        print("The list of packages has changed: fetching what is new. All together they", end=" ")
+    else:
+        print("The course needs JupyterLab, PyTorch, Transformers and ONNX Runtime GenAI. They", end=" ")
+    print(f"are about {_size(fetch)} to download (less where pip has kept some) and {_size(disk)} on disk,")
+    print(f"all in {REPO / '.venv'}. Ctrl-C stops this; the same command starts it again.", flush=True)
+    if build == "cuda":
+        print("Most of that is PyTorch's CUDA build, the only one that the package registry has for Linux.", flush=True)
+    free = shutil.disk_usage(REPO).free // 1_000_000
+    if not update and free < disk:
+        raise SetupError(f"The disk has only {_size(free)} free. Make room, then run the same command again.")
+
+
+def _size(megabytes: int) -> str:
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{round(megabytes, -1)} MB"
+
+
+def _pip(python: Path, environment: Mapping[str, str], *arguments: str, show: bool = True) -> str:
+    """Run pip in the repository and give back what it printed. show: let a person at a terminal watch it instead."""
+    watched = show and sys.stdout.isatty()
+    quiet = [] if watched or not show else ["--quiet"]
+    done = subprocess.run(
+        [str(python), "-m", "pip", *arguments, *quiet],
+        cwd=REPO,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=None if watched else subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if done.returncode:
+        raise SetupError(_explain(done.stderr))
+    return done.stdout or ""
+
+
+def _explain(log: str) -> str:
+    if _NO_ROOM.search(log):
+        return "The disk is full. Make room, then run the same command again."
+    if _NO_NETWORK.search(log):
+        return (
+            "The package registry could not be reached. Connect to the network (or set PIP_INDEX_URL to a mirror that "
+            "you can reach), then run the same command again."
+        )
+    errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
+    return f"pip could not install the packages: {errors[-1] if errors else log.strip()[-300:] or 'it did not say why'}"
