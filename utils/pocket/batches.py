@@ -1,0 +1,95 @@
+"""Conversations as padded batches of token ids: endless, seeded, and the same from any starting point.
+
+Only replies (and plain text) are learned; prompts are read but carry no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from .dialogue import Conversation, conversation
+
+SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
+SEEDS = 10**10  # conversations a training seed has for itself
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`ids` and `labels`: [sequences, length] int64; `labels` are the next tokens, -100 where nothing is learned."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+
+
+def segments(made: Conversation) -> list[tuple[str, str, bool]]:
+    """(special token before, text, learned?) for each part of a conversation, as the chat template renders it."""
+    if not made.turns[0].prompt:
+        return [("", made.turns[0].reply, True)]
+    parts = [("<|system|>", made.system, False)] if made.system else []
+    for turn in made.turns:
+        parts += [("<|user|>", turn.prompt, False), ("<|assistant|>", turn.reply, True)]
+    return parts
+
+
+def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tuple[list[int], list[bool]]]:
+    """(ids, learned?) of each conversation."""
+    all_parts = [segments(made) for made in conversations]
+    flat = [text.lstrip() if before else text for parts in all_parts for before, text, _ in parts]
+    encoded = iter(tokenizer.encode_batch(flat, add_special_tokens=False))
+    special = {token: tokenizer.token_to_id(token) for token in ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")}
+    end_of_text = tokenizer.token_to_id("<|endoftext|>")
+    result = []
+    for parts in all_parts:
+        ids: list[int] = []
+        learned: list[bool] = []
+        for before, _, learn in parts:
+            piece = next(encoded).ids
+            ids += [special[before], *piece, special["<|end|>"]] if before else [*piece, end_of_text]
+            learned += [False] + [learn] * (len(piece) + 1) if before else [True] * (len(piece) + 1)
+        result.append((ids, learned))
+    return result
+
+
+def shard(tokenizer: Tokenizer, number: int, tokens: int, copying: float, seed: int, limit: int) -> list[Batch]:
+    """The batches of shard `number`, each of about `tokens` tokens, in random order; longer sequences are left out."""
+    first = seed * SEEDS + number * SHARD
+    pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
+    pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
+    batches, group = [], []
+    for pair in pairs:
+        if group and (len(group) + 1) * len(pair[0]) > tokens:
+            batches.append(_batch(group))
+            group = []
+        group.append(pair)
+    batches.append(_batch(group))
+    order = np.random.default_rng(first).permutation(len(batches))
+    return [batches[i] for i in order]
+
+
+def _batch(group: list[tuple[list[int], list[bool]]]) -> Batch:
+    length = max(len(ids) for ids, _ in group)
+    ids = torch.zeros(len(group), length, dtype=torch.long)
+    labels = torch.full((len(group), length), IGNORED)
+    for row, (sequence, learned) in enumerate(group):
+        ids[row, : len(sequence)] = torch.tensor(sequence)
+        targets = torch.tensor(sequence[1:])
+        labels[row, : len(sequence) - 1] = torch.where(torch.tensor(learned[1:]), targets, IGNORED)
+    return Batch(ids, labels)
+
+
+def stream(
+    tokenizer: Tokenizer, tokens: int, copying: float, seed: int, limit: int, start: tuple[int, int] = (0, 0)
+) -> Iterator[tuple[tuple[int, int], Batch]]:
+    """Batches for ever, each with the position (shard, batch) that comes after it. The first shard has more copy drills."""
+    number, skip = start
+    while True:
+        made = shard(tokenizer, number, tokens, 0.5 if number < 2 else copying, seed, limit)
+        for i in range(skip, len(made)):
+            yield ((number, i + 1) if i + 1 < len(made) else (number + 1, 0)), made[i]
+        number, skip = number + 1, 0

@@ -1,0 +1,113 @@
+"""`python -m utils pocket ...`: look at the corpus, train, score, write model cards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from . import NAMES, folder
+
+
+def cache() -> Path:
+    """Where checkpoints lie: SLM_CACHE, or the user's cache folder."""
+    home = os.environ.get("SLM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pocket-phi"
+    return Path(home).expanduser() / "training"
+
+
+def main(argv: list[str]) -> int:
+    """Run one `pocket` command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m utils pocket", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("tokenizer", help="train the family's tokenizer anew (every model then needs training anew)")
+    sample = commands.add_parser("sample", help="print conversations of the corpus")
+    sample.add_argument("task", nargs="?", help="only this task")
+    sample.add_argument("-n", type=int, default=5, help="how many")
+    for name, text in (("train", "train a model; goes on from its checkpoint"), ("evaluate", "score a model on held-out documents")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("model", choices=NAMES)
+        command.add_argument("--out", type=Path, help="folder of the model; default: the one in the repository")
+        if name == "train":
+            command.add_argument("--steps", type=int, help="fewer steps, for trying things out")
+            command.add_argument("--restart", action="store_true", help="forget the checkpoint")
+        else:
+            command.add_argument("-n", type=int, default=200, help="held-out documents for each task")
+            command.add_argument("--wrong", action="store_true", help="print the wrong answers")
+    options = parser.parse_args(argv)
+    try:
+        return {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate}[options.command](options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _tokenizer(options: argparse.Namespace) -> int:
+    from .tokenizer import corpus, save, train
+
+    made = train(corpus())
+    for name in NAMES:
+        folder(name).mkdir(parents=True, exist_ok=True)
+        save(made, folder(name))
+    print(f"{made.get_vocab_size()} tokens. Models trained with another tokenizer must be trained again.")
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from .dialogue import TASKS, conversation
+    from .evaluate import held_out
+
+    if options.task is not None and options.task not in TASKS:
+        print(f"There is no task {options.task!r}. There are: {', '.join(TASKS)}.")
+        return 2
+    made = held_out(options.task, options.n) if options.task else [conversation(seed) for seed in range(options.n)]
+    for one in made:
+        print("-" * 80)
+        print(f"system:    {one.system}\n" if one.system else "", end="")
+        for turn in one.turns:
+            print(f"user:      {turn.prompt}\nassistant: {turn.reply}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from tokenizers import Tokenizer
+
+    from .card import write_card
+    from .train import RECIPES, train, write
+
+    out = options.out or folder(options.model)
+    recipe = RECIPES[options.model]
+    if options.steps:
+        recipe = replace(recipe, steps=options.steps)
+    file = folder(options.model) / "tokenizer.json"
+    if not file.exists():
+        print("The tokenizer is missing. Make it with: python -m utils pocket tokenizer")
+        return 2
+    tokenizer = Tokenizer.from_file(str(file))
+    work = cache() / f"{options.model}-{recipe.steps}"
+    if options.restart:
+        (work / "checkpoint.pt").unlink(missing_ok=True)
+    run = train(recipe, tokenizer, work)
+    out.mkdir(parents=True, exist_ok=True)
+    write(run, out)
+    write_card(run, tokenizer, out)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import Phi3ForCausalLM
+
+    from .evaluate import TASK_NAMES, answers
+
+    home = options.out or folder(options.model)
+    model = Phi3ForCausalLM.from_pretrained(home, dtype=torch.float32).eval()
+    tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
+    for task in TASK_NAMES:
+        given = answers(model, tokenizer, task, options.n)
+        print(f"{task:16} {sum(a.right for a in given) / len(given):6.1%}", flush=True)
+        for answer in (a for a in given if options.wrong and not a.right):
+            turn = answer.conversation.turns[-1]
+            print(f"    asked:  {turn.prompt!r}\n    wanted: {turn.reply!r}\n    got:    {answer.text!r}")
+    return 0

@@ -1,0 +1,104 @@
+"""From turns to conversations: system prompts, several turns, looking back. Says which tasks there are and how often."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from .grammar import Document, load
+from .tasks import Task, Turn
+from .tasks.drills import bill, copy, differences, letters, spelling, sums
+from .tasks.exchange import exchange
+from .tasks.messages import booking, entities, tool_call
+from .tasks.reading import passage_turn, summary
+from .tasks.writing import completion, prose, sentiment, story, translation
+
+TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
+    "field": (16, exchange("field")),
+    "hut": (6, exchange("hut")),
+    "talk": (5, exchange("talk")),
+    "refuse": (3, exchange("refuse")),
+    "unknown": (4, exchange("unknown")),
+    "code": (3, exchange("code", wrap=False)),
+    "reading": (20, passage_turn),
+    "summary": (6, summary),
+    "sentiment": (3, sentiment),
+    "story": (4, story),
+    "completion": (2, completion),
+    "prose": (4, prose),
+    "booking": (7, booking),
+    "entities": (4, entities),
+    "tool call": (7, tool_call),
+    "sums": (5, sums),
+    "differences": (2, differences),
+    "bill": (3, bill),
+    "spelling": (8, spelling),
+    "letters": (2, letters),
+    "translation": (4, translation),
+    "copy": (5, copy),
+}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What one training sequence is made from. With an empty prompt in its only turn it is plain text."""
+
+    system: str
+    turns: tuple[Turn, ...]
+
+
+def conversation(seed: int, copying: float = 0.0, held_out: bool = False) -> Conversation:
+    """The training conversation number `seed`; a share `copying` of them are copy drills."""
+    rng = random.Random(seed)
+    if rng.random() < copying:
+        return Conversation("", (copy(Document(rng)),))
+    names = list(TASKS)
+    task = TASKS[rng.choices(names, [TASKS[name][0] for name in names])[0]][1]
+    first = task(Document(rng, held_out))
+    document = Document(rng, held_out)
+    if not first.prompt:
+        return Conversation("", (first,))
+    if first.system:
+        return Conversation(first.system, (first,))
+    if len(first.prompt) > 300 or document.chance(0.75):
+        return _with_system(document, (first,))
+    return _with_system(document, _several(document, first))
+
+
+def _several(document: Document, first: Turn) -> tuple[Turn, ...]:
+    """Two to four turns: small tasks, a name to remember, or "say that again"."""
+    turns = [first]
+    if document.chance(0.35):
+        given = document.expand(document.phrasing(load("dialogue")["name_given"]))
+        name = document.slots["guest"]
+        asked = document.phrasing(load("dialogue")["name_asked"])
+        turns.insert(0, Turn("memory", given, f"Hello {name}, how can I help you?"))
+        turns.append(Turn("memory", asked, f"Your name is {name}."))
+    elif document.chance(0.3):
+        turns.append(replace(first, task="again", prompt=document.phrasing(load("dialogue")["again"])))
+    while document.chance(0.4) and len(turns) < 4:
+        name = document.choice(["field", "hut", "talk", "sums", "copy", "unknown", "code", "field"])
+        turns.append(TASKS[name][1](Document(document.rng, document.held_out)))
+    return tuple(turns)
+
+
+def _with_system(document: Document, turns: tuple[Turn, ...]) -> Conversation:
+    """The turns under no system prompt, a harmless one, or one with a rule that shapes every reply."""
+    words, kind = load("dialogue"), document.rng.random()
+    if kind < 0.6:
+        return Conversation("", turns)
+    if kind < 0.88:
+        return Conversation(document.phrasing(words["system"]), turns)
+    phrase = document.expand(document.phrasing(words["phrase"]))
+    end = document.chance(0.5)
+    system = document.frame(words["end_rule" if end else "start_rule"], phrase=phrase)
+    shaped = [replace(t, reply=f"{t.reply} {phrase}" if end else f"{phrase} {t.reply}") for t in turns]
+    return Conversation(system, tuple(shaped))
+
+
+def rule_turn(document: Document) -> Conversation:
+    """One question under a system prompt with a rule: for scoring whether rules are followed."""
+    while True:
+        made = _with_system(document, (TASKS["field"][1](Document(document.rng, document.held_out)),))
+        if made.system and made.turns[0].reply not in made.turns[0].accept:
+            return made

@@ -1,0 +1,93 @@
+"""Held-out scores: greedy answers to documents whose phrasings, names and number pairs the training never used."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from transformers import Phi3ForCausalLM
+
+from .dialogue import TASKS, Conversation, rule_turn
+from .grammar import Document
+from .tasks import Turn
+
+UNSCORED = ("story", "completion", "prose")  # there is no one right answer
+TASK_NAMES = (*(name for name in TASKS if name not in UNSCORED), "not in the text", "system rule")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One held-out question, the model's answer, and whether it counts as right."""
+
+    conversation: Conversation
+    text: str
+
+    @property
+    def right(self) -> bool:
+        turn = self.conversation.turns[-1]
+        shaped = Turn(turn.task, turn.prompt, turn.reply)  # under a rule only the shaped reply is right
+        return (turn if turn.reply in turn.accept or not turn.accept else shaped).right(self.text)
+
+
+def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
+    """`count` held-out single-turn conversations of one task."""
+    made: list[Conversation] = []
+    number = 0
+    while len(made) < count:
+        number += 1
+        document = Document(random.Random(f"{task} {seed} {number}"), held_out=True)
+        if task == "system rule":
+            made.append(rule_turn(document))
+            continue
+        turn = TASKS["reading" if task == "not in the text" else task][1](document)
+        if turn.task == task:
+            made.append(Conversation(turn.system, (turn,)))
+    return made
+
+
+def prompt_ids(tokenizer: Tokenizer, system: str, prompt: str) -> list[int]:
+    """The chat template's ids up to where the assistant begins."""
+    text = (f"<|system|>\n{system}<|end|>\n" if system else "") + f"<|user|>\n{prompt}<|end|>\n<|assistant|>\n"
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@torch.inference_mode()
+def greedy(model: Phi3ForCausalLM, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_tokens: int = 120) -> list[str]:
+    """Greedy answers, in batches of similar length (padded on the left)."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [""] * len(prompts)
+    pad = model.config.pad_token_id
+    for start in range(0, len(order), 32):
+        rows = order[start : start + 32]
+        width = max(len(prompts[i]) for i in rows)
+        ids = torch.tensor([[pad] * (width - len(prompts[i])) + prompts[i] for i in rows])
+        mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows])
+        made = model.generate(ids, attention_mask=mask, max_new_tokens=max_tokens, do_sample=False)
+        for i, answer in zip(rows, made[:, width:].tolist(), strict=True):
+            texts[i] = tokenizer.decode(answer, skip_special_tokens=True).strip()
+    return texts
+
+
+def answers(model: Phi3ForCausalLM, tokenizer: Tokenizer, task: str, count: int, seed: int = 0) -> list[Answer]:
+    """The model's answers to `count` held-out documents of `task`."""
+    asked = held_out(task, count, seed)
+    texts = greedy(model, tokenizer, [prompt_ids(tokenizer, c.system, c.turns[-1].prompt) for c in asked])
+    return [Answer(c, text) for c, text in zip(asked, texts, strict=True)]
+
+
+def scores(
+    model: Phi3ForCausalLM, tokenizer: Tokenizer, count: int = 200, tell: Callable[[str, float], None] | None = None
+) -> dict[str, float]:
+    """The share of right answers for every scored task."""
+    model.eval()
+    result = {}
+    for task in TASK_NAMES:
+        given = answers(model, tokenizer, task, count)
+        result[task] = sum(answer.right for answer in given) / count
+        if tell:
+            tell(task, result[task])
+    model.train()
+    return result

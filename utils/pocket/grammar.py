@@ -1,0 +1,169 @@
+"""The template language of the corpus, and the words that fill its slots.
+
+`[a|b]` picks one alternative, `{slot}` inserts a value; one slot name keeps one value within a document, and a
+trailing digit (`{guest2}`) asks for another, different value. Knows nothing about tasks or tokens.
+
+Training and held-out text never share names, places or phrasings: of every list that is drawn with `reserve`,
+each eighth entry is kept for held-out documents.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TEXTS = Path(__file__).parent.parent / "data" / "corpus"
+_SLOT = re.compile(r"\{([A-Za-z_]+)(\d*)\}")
+_INNERMOST = re.compile(r"\[([^\[\]]*)\]")
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """One corpus file, e.g. `load("field")`, as TOML gives it."""
+    return tomllib.loads((TEXTS / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def reserve(options: Sequence[Any], held_out: bool) -> Sequence[Any]:
+    """The part of `options` that this split may use. Lists under eight entries are too short to divide."""
+    if len(options) < 8:
+        return options
+    return [option for i, option in enumerate(options) if (i % 8 == 5) == held_out]
+
+
+class Document:
+    """The choices made for one generated document: a random source, its split, and the slots filled so far."""
+
+    def __init__(self, rng: random.Random, held_out: bool = False, lists: dict[str, list[Any]] | None = None) -> None:
+        self.rng = rng
+        self.held_out = held_out
+        self.lists = lists or {}
+        self.slots: dict[str, str] = {}
+
+    def use(self, file: str) -> dict[str, Any]:
+        """The corpus file, whose own lists fill slots from now on."""
+        texts = load(file)
+        self.lists = texts.get("lists", {})
+        return texts
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        """Any of `options`, whatever the split."""
+        return options[int(self.rng.random() * len(options))]
+
+    def phrasing(self, options: Sequence[Any]) -> Any:
+        """One of the options that this split may use."""
+        return self.choice(reserve(options, self.held_out))
+
+    def chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
+
+    def expand(self, template: str) -> str:
+        """`template` with every alternative picked and every slot filled."""
+        while "[" in template:
+            template = _INNERMOST.sub(lambda m: self.choice(m[1].split("|")), template)
+        return _SLOT.sub(lambda m: self.slot(m[1], m[2]), template)
+
+    def frame(self, framings: Sequence[str], **texts: str) -> str:
+        """One of the framings (of this split), with `texts` in its slots as they are."""
+        self.slots.update(texts)
+        return self.expand(str(self.phrasing(framings)))
+
+    def slot(self, name: str, digit: str = "") -> str:
+        """The value of slot `name`, drawn now if this document has none yet."""
+        key = name + digit
+        if key not in self.slots:
+            self._draw(name, digit)
+        return self.slots[key]
+
+    def _draw(self, name: str, digit: str) -> None:
+        if name in PRONOUNS:
+            female = self.slot("guest", digit) in FEMALE
+            self.slots[name + digit] = PRONOUNS[name][female]
+            return
+        taken = {value for key, value in self.slots.items() if key.rstrip("0123456789") == name}
+        for _ in range(50):
+            value = self._value(name)
+            if value not in taken:
+                break
+        self.slots[name + digit] = value
+
+    def _value(self, name: str) -> str:
+        if name in MADE:
+            return MADE[name](self)
+        if name in self.lists:
+            return self.expand(str(self.choice(self.lists[name])))
+        words = load("words")
+        if name not in words:
+            raise KeyError(f"No list and no rule fills the slot {{{name}}}.")
+        options = words[name]
+        return str(self.phrasing(options) if name in words["reserved"] else self.choice(options))
+
+
+ONSETS = "b br c d dr f g gr h j k kl l m n p pl r s sk sl st t tr v w z sh th".split()
+NUCLEI = "a e i o u a e i o ai ea ou".split()
+CODAS = ["", "", "", "", "l", "n", "r", "s", "m", "t", "nd", "rk", "ll", "lin", "ven", "ra"]
+
+
+def invented(document: Document, syllables: int) -> str:
+    """A made-up name such as "Torvin". Its letters decide its split, so held-out names were never seen."""
+    while True:
+        parts = [document.choice(ONSETS) + document.choice(NUCLEI) + document.choice(CODAS) for _ in range(syllables)]
+        if (sum(map(ord, "".join(parts))) % 8 == 5) == document.held_out:
+            return "".join(parts).capitalize()
+
+
+def _name(list_name: str) -> Callable[[Document], str]:
+    """A listed name or, as often, an invented one: copying must not depend on having seen the name."""
+
+    def draw(document: Document) -> str:
+        listed = document.chance(0.5)
+        return str(document.phrasing(load("words")[list_name])) if listed else invented(document, 2)
+
+    return draw
+
+
+def _place(document: Document) -> str:
+    if document.chance(0.3):
+        return str(document.phrasing(load("words")["places"]))
+    name = invented(document, document.rng.randint(1, 2))
+    return document.choice(["{} Pass", "{} Peak", "{} Valley", "Lake {}", "{} Ridge", "{}", "{} Bridge"]).format(name)
+
+
+def _trail(document: Document) -> str:
+    kind = document.choice(["Trail", "Path", "Trail", "Way", "Loop"])
+    if document.chance(0.4):
+        return f"{document.phrasing(load('words')['trails'])} {kind}"
+    return f"{invented(document, document.rng.randint(1, 2))} {kind}"
+
+
+def _number(low: int, high: int) -> Callable[[Document], str]:
+    return lambda document: str(document.rng.randint(low, high))
+
+
+def _time(document: Document) -> str:
+    return f"{document.rng.randint(5, 22)}:{document.choice(['00', '15', '30', '45', '00', '30', '10', '20', '40', '50'])}"
+
+
+def _date(document: Document) -> str:
+    return f"{document.rng.randint(1, 28)} {document.choice(load('words')['month'])}"
+
+
+MADE: dict[str, Callable[[Document], str]] = {
+    "guest": _name("names"),
+    "surname": _name("surnames"),
+    "place": _place,
+    "trail": _trail,
+    "n": _number(2, 12),
+    "big": _number(13, 99),
+    "price": _number(2, 48),
+    "time": _time,
+    "date": _date,
+}
+FEMALE = frozenset(load("words")["female"])
+PRONOUNS = {  # (he, she); invented names take "he"
+    "he": ("he", "she"), "him": ("him", "her"), "his": ("his", "her"), "He": ("He", "She"), "His": ("His", "Her"),
+}

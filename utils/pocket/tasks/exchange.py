@@ -1,0 +1,51 @@
+"""Questions with a learnt answer: the field, the hut, small talk, refusals, "I do not know", one-line code."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..grammar import Document, load
+from . import Task, Turn
+
+FILES = ("field", "hut", "chat")
+
+
+@cache
+def of_category(category: str) -> tuple[tuple[dict[str, Any], dict[str, list[Any]]], ...]:
+    """The exchanges of one category, each with the lists of its file."""
+    files = [load(name) for name in FILES]
+    return tuple((e, f.get("lists", {})) for f in files for e in f["exchange"] if e["category"] == category)
+
+
+def exchange(category: str, wrap: bool = True) -> Task:
+    """A task that asks one exchange of `category`; with `wrap`, as people type: greetings, please, no question mark."""
+
+    def task(document: Document) -> Turn:
+        entry, document.lists = document.choice(of_category(category))
+        prompt = document.expand(document.phrasing(entry["prompts"]))
+        if wrap:
+            prompt = as_typed(document, prompt)
+        replies = tuple(document.expand(reply) for reply in entry["replies"])
+        return Turn(category, capital(prompt), document.choice(replies), accept=replies)
+
+    return task
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def as_typed(document: Document, prompt: str) -> str:
+    """`prompt` as somebody might type it."""
+    words = load("dialogue")
+    lowered = prompt if prompt[:2].isupper() or prompt.split(" ")[0] in ("I", "I'm") else prompt[:1].lower() + prompt[1:]
+    if document.chance(0.2):
+        prompt = document.expand(document.phrasing(words["before"])) + lowered
+    elif document.chance(0.25) and prompt.endswith("?"):
+        prompt = document.expand(document.phrasing(words["indirect"])) + " " + prompt
+    elif document.chance(0.25):
+        return lowered.rstrip("?.") if document.chance(0.6) else lowered
+    if document.chance(0.12):
+        prompt += " " + document.expand(document.phrasing(words["after"]))
+    return prompt

@@ -1,0 +1,73 @@
+"""Messages to data: bookings, entities and tool calls as JSON. `json.dumps` writes every answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..grammar import Document
+from . import Turn
+
+DIETS = ("vegetarian", "vegan", "no nuts", "no milk", "gluten-free")
+WORDS = "zero one two three four five six seven eight nine".split()
+
+
+def booking(document: Document) -> Turn:
+    """A radio message with a booking, as a JSON record."""
+    messages = document.use("messages")
+    guests, nights = document.rng.randint(2, 9), document.rng.randint(2, 7)
+    record: dict[str, Any] = {
+        "name": f"{document.slot('guest')} {document.slot('surname')}", "guests": guests, "nights": nights,
+        "date": document.slot("date"), "diet": "none",
+    }
+    document.slots.update(fullname=record["name"], guests=_written(document, guests), nights=_written(document, nights))
+    templates = messages["booking_no_diet"]
+    if document.chance(0.5):
+        record["diet"] = document.slots["diet"] = document.choice(DIETS)
+        templates = messages["booking_diet"]
+    message = document.expand(document.phrasing(templates))
+    for _ in range(document.choice([0, 0, 1, 2])):
+        noise = document.expand(document.choice(messages["booking_noise"]))
+        message = f"{noise} {message}" if document.chance(0.5) else f"{message} {noise}"
+    return Turn("booking", document.frame(messages["booking_prompts"], message=message), json.dumps(record))
+
+
+def _written(document: Document, number: int) -> str:
+    return WORDS[number] if document.chance(0.4) else str(number)
+
+
+def entities(document: Document) -> Turn:
+    """The people, places and dates named in a short text, in the order in which they are named."""
+    messages = document.use("messages")
+    sentences = document.rng.sample(messages["entity"], document.choice([1, 1, 2]))
+    text = " ".join(document.expand(sentence) for sentence in sentences)
+    found = {
+        key: _in_order(text, [v for k, v in document.slots.items() if k.rstrip("0123456789") == slot])
+        for key, slot in {"people": "guest", "places": "place", "dates": "date"}.items()
+    }
+    return Turn("entities", document.frame(messages["entity_prompts"], text=text), json.dumps(found))
+
+
+def _in_order(text: str, values: list[str]) -> list[str]:
+    return sorted((value for value in values if value in text), key=text.index)
+
+
+def tool_call(document: Document) -> Turn:
+    """One request, two to four tools, one JSON call; or "none" when no tool fits."""
+    messages = document.use("messages")
+    offered = document.rng.sample(messages["tool"], document.rng.randint(2, 4))
+    tool = document.choice(offered)
+    if document.chance(0.12):
+        request, reply = document.expand(document.phrasing(messages["no_tool"])), "none"
+    else:
+        request = document.expand(document.phrasing(tool["requests"]))
+        values = [document.slot(*_split(slot)) for slot in tool["slots"]]
+        arguments = {arg: int(v) if v.isdigit() else v for arg, v in zip(tool["args"], values, strict=True)}
+        reply = json.dumps({"tool": tool["name"], "arguments": arguments})
+    lines = "\n".join(f"{t['name']}({', '.join(t['args'])}): {t['description']}" for t in offered)
+    return Turn("tool call", request, reply, system=document.frame(messages["tool_prompts"], tools=lines))
+
+
+def _split(slot: str) -> tuple[str, str]:
+    name = slot.rstrip("0123456789")
+    return name, slot[len(name) :]

@@ -1,0 +1,85 @@
+"""Reading: answering from a passage the model has never seen, or saying that it does not say; summaries of reports."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..grammar import Document, load
+from . import Turn
+from .exchange import capital
+
+NOT_SAID = "The text does not say."
+Attribute = dict[str, Any]
+
+
+@cache
+def attributes(topic: str | None = None) -> tuple[Attribute, ...]:
+    return tuple(a for a in load("reading")["attribute"] if topic in (None, a["topic"]))
+
+
+@cache
+def topics() -> tuple[str, ...]:
+    return tuple(sorted({a["topic"] for a in load("reading")["attribute"]}))
+
+
+def statement(document: Document, attribute: Attribute, taken: set[str]) -> Document:
+    """A sub-document in which the attribute's subject and value are chosen; subjects in `taken` are avoided."""
+    inner = Document(document.rng, document.held_out, load("reading").get("lists"))
+    if subject := attribute.get("subject"):
+        for _ in range(20):
+            inner.slots.pop(subject, None)
+            if inner.slot(subject) not in taken:
+                break
+        inner.slots["subject"] = inner.slots[subject]
+        taken.add(inner.slots["subject"])
+    inner.slots["value"] = inner.slot(attribute["value"], "9" if attribute["value"] == subject else "")
+    return inner
+
+
+def passage_turn(document: Document) -> Turn:
+    """A question about a passage of three to six statements; a quarter ask what the passage does not say."""
+    chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
+    pool = [a for topic in chosen_topics for a in attributes(topic)]
+    picked = document.rng.sample(pool, min(len(pool), document.rng.randint(3, 6)))
+    if document.chance(0.4):  # the same kind of statement twice, about different subjects: the question must be read
+        picked += [a for a in picked if a.get("subject")][:1]
+    asked, absent = picked[0], None
+    taken: set[str] = set()
+    statements = [(a, statement(document, a, taken)) for a in picked]
+    if document.chance(0.25):
+        others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
+        absent = asked if asked.get("subject") and document.chance(0.5) else document.choice(others)
+    passage = _passage(document, statements)
+    attribute = absent or asked
+    told = statement(document, attribute, taken) if absent else statements[0][1]
+    question = told.expand(document.phrasing(attribute["questions"]))
+    prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=question)
+    if absent:
+        return Turn("not in the text", prompt, NOT_SAID)
+    return Turn("reading", prompt, capital(told.expand(attribute["answer"])))
+
+
+def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:
+    sentences = [capital(inner.expand(document.choice(a["sentences"]))) for a, inner in statements]
+    fillers = load("reading")["filler"]
+    sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1, 2]))]
+    document.rng.shuffle(sentences)
+    return " ".join(sentences)
+
+
+def summary(document: Document) -> Turn:
+    """A trail report of two or three facts among chatter, and the one sentence that keeps the facts."""
+    reading = document.use("reading")
+    aspects = document.rng.sample(reading["aspect"], document.choice([2, 3, 3]))
+    sentences = [document.expand(document.choice(aspect["sentences"])) for aspect in aspects]
+    clauses = [document.expand(aspect["clause"]) for aspect in aspects]
+    for _ in range(document.choice([0, 1, 2])):
+        sentences.insert(document.rng.randint(0, len(sentences)), document.expand(document.choice(reading["report_filler"])))
+    intro = document.expand(document.phrasing(reading["report_intro"]))
+    if document.slots.get("trail") is None:
+        intro = f"Report from the {document.slot('trail')}. " + intro
+    report = " ".join(capital(sentence) for sentence in [intro, *sentences])
+    prompt = document.frame(reading["summary_prompts"]) + document.choice([" ", "\n", "\n\n"]) + report
+    listed = ", ".join(clauses[:-1]) + " and " + clauses[-1]
+    return Turn("summary", prompt, f"On the {document.slots['trail']}, {listed}.", facts=(document.slots["trail"], *clauses))

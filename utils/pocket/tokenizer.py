@@ -1,0 +1,110 @@
+"""The one tokenizer of the family: byte-level BPE with Phi-3's special tokens and chat template.
+
+Merges never cross a space, a digit or a punctuation mark, so a name has the same ids after a space, a quote or a
+bracket: without that a tiny model does not learn to copy (see the model card). One exception saves a third of all tokens: the
+most frequent lower-case words also exist with their leading space, as the last merges. Digits stay single tokens.
+Any text can be encoded, since all 256 bytes are tokens. It is trained on the corpus in six languages.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+from tokenizers.trainers import BpeTrainer
+
+from .dialogue import conversation
+from .grammar import Document, load
+from .tasks.writing import parallel
+
+SIZE = 4096
+SPACED_WORDS = 700  # lower-case words that also get a token with their leading space
+FIRST = ("<unk>", "<s>", "</s>")
+LAST = (  # in Phi-3's order: there <|endoftext|> is 32000, here it is 4085
+    "<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|placeholder2|>", "<|placeholder3|>", "<|placeholder4|>",
+    "<|system|>", "<|end|>", "<|placeholder5|>", "<|placeholder6|>", "<|user|>",
+)
+TEMPLATE = (  # Phi-3.5-mini-instruct's
+    "{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}"
+    "{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}"
+    "{{'<|user|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'assistant' %}"
+    "{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+LANGUAGES = ("zh", "ja", "es", "fr", "de")
+
+
+def corpus(conversations: int = 24_000, phrases: int = 1_500) -> Iterator[str]:
+    """Texts to count: English conversations, and the phrasebook in every language."""
+    for seed in range(conversations):
+        made = conversation(seed)
+        yield from (text for turn in made.turns for text in (made.system, turn.prompt, turn.reply) if text)
+    for i in range(phrases):
+        yield from parallel(Document(random.Random(i)), LANGUAGES, load("phrases")["phrase"])
+    for word in load("phrases")["word"]:
+        yield from (word[code] for code in LANGUAGES for _ in range(4))
+    for phrase in load("phrases")["phrase"]:
+        yield from (re.sub(r"\{\w+\}", "", phrase[code]) for code in LANGUAGES for _ in range(2))
+
+
+def train(texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer, of exactly SIZE entries."""
+    texts = list(texts)
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = Sequence(
+        [Split(Regex(r"\p{L}+|\p{N}|[^\p{L}\p{N}]"), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    size = SIZE - len(FIRST) - len(LAST) - SPACED_WORDS
+    trainer = BpeTrainer(vocab_size=size, initial_alphabet=sorted(ByteLevel.alphabet()), show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    made = json.loads(tokenizer.to_str())
+    vocabulary = {word: i + len(FIRST) for word, i in made["model"]["vocab"].items()}
+    merges = [tuple(pair) for pair in made["model"]["merges"]]
+    for word in _frequent_words(texts, vocabulary):
+        merges.append(("Ġ", word))
+        vocabulary["Ġ" + word] = len(vocabulary) + len(FIRST)
+    vocabulary = {token: i for i, token in enumerate(FIRST)} | vocabulary
+    return _assemble(vocabulary, merges)
+
+
+def _frequent_words(texts: list[str], vocabulary: dict[str, int]) -> list[str]:
+    counts = Counter(word for text in texts for word in re.findall(r" ([a-z]+)", text) if word in vocabulary)
+    return [word for word, _ in counts.most_common(SPACED_WORDS)]
+
+
+def _assemble(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)  # GPT-2's splitting, which every runtime knows
+    tokenizer.decoder = ByteLevelDecoder()
+    made = json.loads(tokenizer.to_str())
+    names = [*FIRST, *LAST]
+    ids = [*range(len(FIRST)), *range(SIZE - len(LAST), SIZE)]
+    made["added_tokens"] = [
+        {
+            "id": i, "content": name, "single_word": False, "lstrip": False,
+            "rstrip": name not in ("<unk>", "<s>", "<|endoftext|>"),  # as in Phi-3: the newline after <|user|> is swallowed
+            "normalized": False, "special": True,
+        }
+        for i, name in zip(ids, names, strict=True)
+    ]
+    return Tokenizer.from_str(json.dumps(made))
+
+
+def save(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 1024, "clean_up_tokenization_spaces": False,
+        "add_bos_token": False, "add_eos_token": False, "bos_token": "<s>", "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>", "unk_token": "<unk>", "padding_side": "left",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

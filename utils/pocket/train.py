@@ -1,0 +1,193 @@
+"""Training a pocket model on the CPU: seeded, resumable, with a progress bar.
+
+The learning rate rises for a short while, stays, and falls to zero over the last 60 % of the steps. A checkpoint is written every
+two minutes into the cache folder; running the same command again goes on from there. The trained weights are written, in 16 bit,
+only when the training is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM
+
+from .batches import IGNORED, SEEDS, Batch, stream
+from .dialogue import conversation
+from .muon import Muon
+from .tokenizer import SIZE
+
+CONTEXT = 1024  # tokens
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run gives, but for the machine's rounding."""
+
+    name: str
+    shape: dict[str, int] = field(hash=False)
+    steps: int
+    tokens: int = 4096  # in a batch, padding included
+    rate: float = 2e-3
+    matrix_rate: float = 2e-3
+    copying: float = 0.04
+    seed: int = 1
+
+
+RECIPES = {
+    "pocket-phi-3-mini": Recipe(
+        "pocket-phi-3-mini",
+        {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 8, "intermediate_size": 512},
+        steps=3400,
+    ),
+}
+
+
+def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
+    """Phi-3's configuration in the recipe's size."""
+    ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("endoftext", "assistant", "end")}
+    return Phi3Config(
+        **recipe.shape, vocab_size=SIZE, max_position_embeddings=CONTEXT, original_max_position_embeddings=CONTEXT,
+        sliding_window=None, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False,
+        bos_token_id=1, eos_token_id=list(ids.values()), pad_token_id=ids["endoftext"],
+    )
+
+
+@cache
+def data_hash(seed: int) -> str:
+    """SHA-256 of the first 1,000 training conversations: it changes when the corpus or its generator does."""
+    texts = "\0".join(repr(conversation(seed * SEEDS + i)) for i in range(1000))
+    return hashlib.sha256(texts.encode()).hexdigest()
+
+
+class Run:
+    """A training run: model, optimisers and position, which `save` and `resume` carry from one process to the next."""
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.tokenizer, self.folder = recipe, tokenizer, folder
+        self.model = Phi3ForCausalLM(config(recipe, tokenizer))
+        self.optimisers = _optimisers(self.model, recipe)
+        self.step, self.position, self.seconds = 0, (0, 0), 0.0
+        self.losses: list[tuple[int, float]] = []
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "recipe": asdict(self.recipe), "data": data_hash(self.recipe.seed), "step": self.step, "position": self.position,
+            "seconds": self.seconds, "losses": self.losses, "model": self.model.state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.save(self.state(), self.file.with_suffix(".part"))
+        os.replace(self.file.with_suffix(".part"), self.file)
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, if there is one of the same recipe and data."""
+        if not self.file.exists():
+            return False
+        state = torch.load(self.file, weights_only=True)
+        if state["recipe"] != asdict(self.recipe) or state["data"] != data_hash(self.recipe.seed):
+            return False
+        self.step, self.position, self.seconds = state["step"], tuple(state["position"]), state["seconds"]
+        self.losses = [(int(step), float(loss)) for step, loss in state["losses"]]
+        self.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        return True
+
+    def batches(self) -> Iterator[tuple[tuple[int, int], Batch]]:
+        r = self.recipe
+        return stream(self.tokenizer, r.tokens, r.copying, r.seed, CONTEXT, self.position)
+
+
+def _optimisers(model: Phi3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings, head and norms."""
+    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers" in name]
+    outer = [p for name, p in model.named_parameters() if not (p.ndim == 2 and "layers" in name)]
+    muon = Muon(inner, lr=recipe.matrix_rate)
+    adam = torch.optim.AdamW(outer, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    return [muon, adam]
+
+
+def schedule(step: int, steps: int) -> float:
+    """The share of the full learning rate at `step`."""
+    return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
+
+
+def learn(run: Run, batch: Batch) -> float:
+    """One step; returns the mean loss in nats per learned token."""
+    factor = schedule(run.step, run.recipe.steps)
+    for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * factor
+    learned = batch.labels != IGNORED
+    hidden = run.model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    loss = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned])  # the head only where it is needed
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    for optimiser in run.optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    return float(loss)
+
+
+def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
+    """Train to the end, resuming from `folder`'s checkpoint; Ctrl-C saves and stops."""
+    run = Run(recipe, tokenizer, folder)
+    resumed = run.resume()
+    with tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, unit="step", mininterval=2) as bar:
+        if resumed:
+            bar.write(f"Going on from step {run.step}.")
+        try:
+            _loop(run, bar)
+        except KeyboardInterrupt:
+            run.save()
+            bar.write(f"Stopped at step {run.step}. The same command goes on from here.")
+            raise
+    return run
+
+
+def _loop(run: Run, bar: tqdm[Any]) -> None:
+    saved, mean = time.monotonic(), None
+    for position, batch in run.batches():
+        if run.step >= run.recipe.steps:
+            break
+        begun = time.monotonic()
+        loss = learn(run, batch)
+        run.seconds += time.monotonic() - begun
+        run.step, run.position = run.step + 1, position
+        mean = loss if mean is None else 0.98 * mean + 0.02 * loss
+        if run.step % 20 == 0:
+            run.losses.append((run.step, round(mean, 4)))
+        bar.set_postfix(loss=f"{mean:.3f}", refresh=False)
+        bar.update()
+        if time.monotonic() - saved > 120:
+            run.save()
+            saved = time.monotonic()
+    run.save()
+
+
+def write(run: Run, folder: Path) -> None:
+    """The trained model as a Hugging Face folder, in 16 bit."""
+    model = run.model.half()
+    model.generation_config = GenerationConfig(
+        bos_token_id=1, eos_token_id=run.model.config.eos_token_id, pad_token_id=run.model.config.pad_token_id
+    )
+    model.save_pretrained(folder)

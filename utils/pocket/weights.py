@@ -1,0 +1,78 @@
+"""Is a model folder whole and safe to load? Answered without loading it.
+
+It knows the files of a Hugging Face model folder. It does not know whether the model is any good.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from utils.errors import BadModel
+
+PICKLES = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
+RESTORE = "Restore it with `git checkout -- {}` (or download the model again)."
+
+
+def check(folder: Path) -> list[Path]:
+    """The weight files of `folder`, after looking at every header. Raises BadModel with the reason."""
+    if not folder.is_dir():
+        raise BadModel(f"There is no model folder {folder}. {RESTORE.format(folder.name)}")
+    for name in ("config.json", "tokenizer.json"):
+        _json(folder / name)
+    files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        files = sorted({folder / name for name in _json(index).get("weight_map", {}).values()})
+    if not files:
+        pickles = sorted(f.name for f in folder.iterdir() if f.suffix in PICKLES)
+        if pickles:
+            raise BadModel(
+                f"{folder.name} holds {pickles[0]}, a pickle file, which can run any code when opened, so it is "
+                "refused. Use weights in the safetensors format."
+            )
+        raise BadModel(f"{folder.name} has no model.safetensors. {RESTORE.format('model.safetensors')}")
+    for file in files:
+        _check_safetensors(file)
+    return files
+
+
+def context(folder: Path) -> int:
+    """How many tokens the model can hold, prompt and answer together."""
+    return int(_json(folder / "config.json").get("max_position_embeddings", 2048))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    restore = RESTORE.format(file.name)
+    try:
+        value = json.loads(file.read_bytes())
+    except OSError:
+        raise BadModel(f"{file.parent.name} has no readable {file.name}. {restore}") from None
+    except ValueError:
+        raise BadModel(f"{file.name} of {file.parent.name} is damaged: it is not JSON. {restore}") from None
+    if not isinstance(value, dict):
+        raise BadModel(f"{file.name} of {file.parent.name} is damaged: it holds no settings. {restore}")
+    return value
+
+
+def _check_safetensors(file: Path) -> None:
+    """A safetensors file: 8 bytes of header length, a JSON header with every tensor's end, the numbers."""
+    where, restore = f"{file.name} of {file.parent.name}", RESTORE.format(file.name)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(8)
+            if start == b"version ":
+                raise BadModel(f"{where} is a git-lfs pointer, not the weights. Run `git lfs pull`.")
+            (length,) = struct.unpack("<Q", start)
+            header: Any = json.loads(stream.read(length)) if length < size else None
+        ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+    except OSError:
+        raise BadModel(f"{where} is missing or cannot be read. {restore}") from None
+    except (struct.error, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        raise BadModel(f"{where} is damaged: its header cannot be read. {restore}") from None
+    whole = 8 + length + max(ends, default=0)
+    if size != whole:
+        raise BadModel(f"{where} is damaged: {size:,} bytes instead of {whole:,}. {restore}")
