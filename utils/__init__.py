@@ -1,0 +1,38 @@
+"""Small helpers for the lessons: ask a small language model, on any route, and see who answered.
+
+Importing this loads nothing heavy: each name below is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from utils.backends import connect
+    from utils.core import Backend, BackendError, Chunk, Completion, Message, Options, Part, complete
+
+_HOMES = {
+    "connect": "utils.backends",
+    "Backend": "utils.core",
+    "BackendError": "utils.core",
+    "Chunk": "utils.core",
+    "Completion": "utils.core",
+    "Message": "utils.core",
+    "Options": "utils.core",
+    "Part": "utils.core",
+    "complete": "utils.core",
+}
+__all__ = ["Backend", "BackendError", "Chunk", "Completion", "Message", "Options", "Part", "complete", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'utils' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,107 @@
+"""What the runtimes inside this process share: how a conversation is checked and how tokens become chunks.
+
+It knows no runtime. Each runtime's backend brings a prompt's ids, a generator of ids and a decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+
+from utils.core import Chunk, Message, Options, as_messages
+from utils.errors import TooLong, Unsupported
+
+
+def plain(messages: Sequence[Message], route: str) -> list[dict[str, str]]:
+    """Messages with their text parts joined. Raises BadInput, and Unsupported for a picture."""
+    flat = []
+    for message in as_messages(messages):
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if any(part["type"] == "image" for part in parts):
+            raise Unsupported(f"The route {route} cannot look at pictures yet. Send text only.")
+        flat.append({"role": message["role"], "content": "".join(part.get("text", "") for part in parts)})
+    return flat
+
+
+def room(model: str, prompt_tokens: int, context: int, options: Options) -> int:
+    """How many tokens the answer may have. Raises TooLong when the prompt leaves none."""
+    if prompt_tokens >= context:
+        raise TooLong(
+            f"The prompt is {prompt_tokens:,} tokens long, but {model} can hold {context:,}, its answer included. "
+            "Shorten the prompt."
+        )
+    return min(options.max_tokens, context - prompt_tokens)
+
+
+def check_length(model: str, messages: Sequence[dict[str, str]], context: int) -> None:
+    """Turns away a prompt that no tokenizer could squeeze into `context` tokens, before seconds go into cutting it."""
+    characters = sum(len(message["content"]) for message in messages)
+    if characters > 100 * context:
+        raise TooLong(
+            f"The prompt is {characters:,} characters long, but {model} can hold {context:,} tokens (words or "
+            "pieces of words), its answer included. Shorten the prompt."
+        )
+
+
+class Text:
+    """Tokens in, text out. Ends before the first stop text; holds back half a character or half a stop text."""
+
+    def __init__(
+        self, step: Callable[[int], str | None], whole: Callable[[list[int]], str], stop: tuple[str, ...]
+    ) -> None:
+        self.stopped = False
+        self._step, self._whole, self._stop = step, whole, stop
+        self._ids: list[int] = []
+        self._decoded = ""
+        self._held = ""
+        self._waiting = False
+
+    def add(self, token: int) -> str:
+        """The text that `token` completes, often its own, sometimes none."""
+        self._ids.append(token)
+        piece = self._step(token)
+        if not piece:
+            self._waiting = True
+            return ""
+        if self._waiting:  # ONNX Runtime GenAI's stream loses what follows bytes that are no character
+            piece = self._rest(piece)
+            self._waiting = False
+        self._decoded += piece
+        return self._clip(piece) if self._stop else piece
+
+    def flush(self) -> str:
+        """What was held back and turned out to be text."""
+        if self.stopped:
+            return ""
+        rest = self._clip(self._rest("")) if self._waiting else ""
+        return rest if self.stopped else rest + self._held
+
+    def _rest(self, piece: str) -> str:
+        text = self._whole(self._ids)
+        return text[len(self._decoded) :] if text.startswith(self._decoded) else piece
+
+    def _clip(self, piece: str) -> str:
+        text = self._held + piece
+        found = [at for at in map(text.find, self._stop) if at >= 0]
+        if found:
+            self.stopped = True
+            return text[: min(found)]
+        keep = max((n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def chunks(tokens: Iterator[int], text: Text, ends: Container[int], prompt_tokens: int) -> Iterator[Chunk]:
+    """A chunk for each token that completes some text, then a last one with the reason for the end.
+
+    Every generated token is counted, the end token too: it takes as long as any other.
+    """
+    count, reason = 0, "length"
+    for count, token in enumerate(tokens, 1):
+        piece = "" if token in ends else text.add(token)
+        if piece:
+            yield Chunk(piece, count)
+        if token in ends or text.stopped:
+            reason = "stop"
+            break
+    yield Chunk(text.flush(), count, prompt_tokens=prompt_tokens, finish_reason=reason)

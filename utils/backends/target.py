@@ -1,0 +1,113 @@
+"""Which files to load: from what the learner named, what the catalogue says and what lies on this disk.
+
+It reads no weights and opens no connection; real models are looked for in Hugging Face's cache, never downloaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from utils import catalog, pocket
+from utils.catalog import Model, Route
+from utils.core import Mode, Source
+from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
+
+POCKET_BYTES = 200_000_000  # a folder with less weight than this is shown as a pocket model, whoever trained it
+CONFIGS = ("genai_config.json", "config.json")  # a folder with neither holds no model, or only part of one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to load. `model` is the name shown to the learner."""
+
+    model: str
+    source: Source
+    folder: Path
+    precision: str
+
+
+def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
+    """Decides by name and mode; see `connect`. Raises BadInput, UnknownModel, Unsupported or NotInstalled."""
+    name, precision = _split(route, wanted)
+    name = name or (route.pocket if mode == "offline" else route.live)
+    models = catalog.load().models
+    row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
+    if row is None:
+        return _own_folder(route, name, precision)
+    if row.kind == "pocket":
+        if mode == "live":
+            raise BadInput(f"{name} is a pocket model, but mode 'live' means the real thing. Name a real model.")
+        return _target(route, row.name, "pocket", pocket.folder(row.name), precision)
+    if route.name not in row.ids:
+        raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, _names(route))}")
+    if mode == "offline":
+        raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those. Try {row.stand_in!r}.")
+    found = _downloaded(row.ids[route.name])
+    if found:
+        return Target(model=row.name, source="live", folder=found, precision=precision)
+    if mode == "live":
+        raise NotInstalled(_how_to_download(row, row.ids[route.name]))
+    stand_in = cast(str, row.stand_in)
+    return _target(route, stand_in, "pocket", pocket.folder(stand_in), precision)
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The known name that `name` may have meant, else all of them."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
+
+
+def _split(route: Route, wanted: str | None) -> tuple[str | None, str]:
+    """Takes the precision off the name: pocket-phi-3-mini:int4 is pocket-phi-3-mini in int4."""
+    name, colon, tail = (wanted or "").rpartition(":")
+    everywhere = {p for r in catalog.load().routes.values() for p in r.precisions}
+    if not colon or tail not in everywhere:
+        return wanted, route.precisions[0]
+    if tail not in route.precisions:
+        raise Unsupported(f"The route {route.name} has no {tail}. It has: {', '.join(route.precisions)}.")
+    return name, tail
+
+
+def _target(route: Route, name: str, source: Source, folder: Path, precision: str) -> Target:
+    shown = name if precision == route.precisions[0] else f"{name}:{precision}"
+    return Target(model=shown, source=source, folder=folder, precision=precision)
+
+
+def _own_folder(route: Route, name: str, precision: str) -> Target:
+    """A model folder of the learner's."""
+    folder = Path(name).expanduser()
+    if not any((folder / config).is_file() for config in CONFIGS):
+        raise UnknownModel(f"There is no model {name!r}. {suggest(name, _names(route))}")
+    weight = sum(f.stat().st_size for pattern in ("*.safetensors", "*.onnx.data") for f in folder.glob(pattern))
+    return _target(route, folder.resolve().name, "pocket" if weight < POCKET_BYTES else "live", folder, precision)
+
+
+def _names(route: Route) -> list[str]:
+    return [m.name for m in catalog.load().models.values() if m.kind == "pocket" or route.name in m.ids]
+
+
+def _downloaded(name: str) -> Path | None:
+    """The folder of `owner/repository[/folder]` in Hugging Face's cache, if it is there."""
+    owner, repository, *below = name.split("/")
+    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
+    cached = Path(hub).expanduser() / f"models--{owner}--{repository}"
+    try:
+        revision = (cached / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    folder = cached.joinpath("snapshots", revision, *below)
+    return folder if any((folder / config).exists() for config in CONFIGS) else None
+
+
+def _how_to_download(row: Model, name: str) -> str:
+    owner, repository, *below = name.split("/")
+    only = f' --include "{"/".join(below)}/*"' if below else ""
+    size = "" if below else f" (about {2 * row.parameters / 1e9:.1f} GB)"
+    return (
+        f"{row.title} is not on this machine. Download it{size} with `hf download {owner}/{repository}{only}`, "
+        "or use mode 'auto' to be answered by its pocket stand-in."
+    )

@@ -1,0 +1,114 @@
+"""The route `transformers`: the reference implementation of Phi-3, in PyTorch, with a token loop of our own.
+
+Transformers' `generate()` hands text over by a thread and a queue, in chunks that are not tokens. This loop does what
+it does, token for token, and yields after each step. It knows nothing of where a model comes from.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+import transformers
+from tokenizers.decoders import DecodeStream
+
+from utils.backends.local import Text, check_length, chunks, plain, room
+from utils.backends.target import Target
+from utils.core import Chunk, Message, Options
+from utils.errors import BackendError, BadModel, Unsupported
+from utils.pocket import weights
+
+
+class TransformersBackend:
+    """A model loaded by Transformers: pocket models as float32, others as they were saved; on a GPU if there is one."""
+
+    name = "transformers"
+
+    def __init__(self, target: Target) -> None:
+        weights.check(target.folder)
+        self.model, self.source, self.folder = target.model, target.source, target.folder
+        dtype = torch.float32 if target.source == "pocket" else "auto"
+        logs: Any = transformers.utils.logging
+        bar = logs.is_progress_bar_enabled()
+        logs.disable_progress_bar()
+        try:
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(target.folder, local_files_only=True)
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                target.folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
+        finally:
+            if bar:
+                logs.enable_progress_bar()
+        self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.context = int(self._model.config.max_position_embeddings)
+        ends = self._model.generation_config.eos_token_id
+        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The conversation in the model's chat template, as token ids."""
+        turns = plain(messages, self.name)
+        check_length(self.model, turns, self.context)
+        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return cast(list[int], self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+        """New token ids one by one, up to and including the end token."""
+        limit = room(self.model, len(ids), self.context, options)
+        choose = _chooser(options, self._model.device)
+        cache = transformers.DynamicCache(config=self._model.config)
+        step = torch.tensor([ids], device=self._model.device)
+        for _ in range(limit):
+            step = choose(self._logits(step, cache))
+            token = int(step)
+            yield token
+            if token in self._ends:
+                return
+
+    @torch.inference_mode()  # here and not around the loop, where it would stay on for our caller between two tokens
+    def _logits(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
+        return cast(torch.Tensor, self._model(ids, past_key_values=cache, logits_to_keep=1).logits[:, -1].float())
+
+    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        """Yields the answer token by token. Raises BackendError."""
+        if self._model is None:
+            raise BackendError("This backend is closed. Call connect() again.")
+        if options.schema is not None:
+            raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
+        ids = self.prompt_ids(messages)
+        decoder, fast = DecodeStream(skip_special_tokens=True), self._tokenizer.backend_tokenizer
+        text = Text(lambda token: decoder.step(fast, token), fast.decode, options.stop)
+        yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
+
+    def close(self) -> None:
+        """Frees the model."""
+        self._model = self._tokenizer = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _chooser(options: Options, device: torch.device) -> Any:
+    """Logits [1, vocabulary] -> ids [1, 1], in the way of `generate()`: temperature, then top-p, then a draw."""
+    if options.greedy:
+        return lambda logits: logits.argmax(-1, keepdim=True)
+    none = cast(torch.LongTensor, None)  # these two look at the scores only
+    heat, nucleus = transformers.TemperatureLogitsWarper(options.temperature), None
+    if options.top_p < 1:
+        nucleus = transformers.TopPLogitsWarper(options.top_p)
+    dice = torch.Generator(device).manual_seed(options.seed)
+
+    def draw(logits: torch.Tensor) -> torch.Tensor:
+        scores = heat(none, cast(torch.FloatTensor, logits))
+        scores = nucleus(none, scores) if nucleus else scores
+        return torch.multinomial(scores.softmax(-1), 1, generator=dice)
+
+    return draw
+
+
+def load(target: Target) -> TransformersBackend:
+    """What `connect` calls."""
+    return TransformersBackend(target)

@@ -1,0 +1,175 @@
+"""The catalogue: every route, model and key, read from data/catalog.toml and checked as it is read.
+
+It knows names, sizes and addresses. It loads no model and opens no connection.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+HOME = Path(__file__).parent
+FILE = HOME / "data" / "catalog.toml"
+STATUS = ("live", "limited", "retired")
+KINDS = ("pocket", "real")
+_TYPES = {
+    "str": str,
+    "str | None": str,
+    "int": int,
+    "bool": bool,
+    "datetime.date": datetime.date,
+    "tuple[str, ...]": list,
+    "dict[str, str]": dict,
+}
+
+
+class CatalogError(ValueError):
+    """catalog.toml is wrong; the message names the row and the field."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A way to a model: a library in this process, a server on this machine, or a hosted service."""
+
+    name: str
+    title: str
+    module: str
+    packages: dict[str, str]  # import name -> name of the package to install
+    precisions: tuple[str, ...]
+    pocket: str
+    live: str
+    status: str
+    checked: datetime.date
+    source: str
+    endpoint: str | None = None
+    endpoint_variable: str | None = None
+    key_variable: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model: `parameters` and `context` (tokens) are what its makers published or its configuration gives."""
+
+    name: str
+    title: str
+    kind: str
+    parameters: int
+    context: int
+    license: str
+    source: str
+    rounded: bool = False
+    stand_in: str | None = None
+    ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """An environment variable that holds a key, and what it opens."""
+
+    name: str
+    opens: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All rows, by name, in the order of the file."""
+
+    routes: dict[str, Route]
+    models: dict[str, Model]
+    keys: dict[str, Key]
+
+
+Row = TypeVar("Row", Route, Model, Key)
+
+
+@cache
+def load(file: Path = FILE) -> Catalog:
+    """Reads and checks the catalogue. Raises CatalogError."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CatalogError(f"{file.name} cannot be read: {error}.") from None
+    unknown = set(tables) - {"route", "model", "key"}
+    if unknown:
+        raise CatalogError(f"{file.name}: unknown table {sorted(unknown)[0]!r}.")
+    catalog = Catalog(_rows(tables, "route", Route), _rows(tables, "model", Model), _rows(tables, "key", Key))
+    _check_links(catalog)
+    return catalog
+
+
+def _rows(tables: dict[str, Any], kind: str, cls: type[Row]) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for number, table in enumerate(tables.get(kind, []), 1):
+        where = f"catalog.toml, {kind} {table.get('name', f'number {number}')!r}"
+        row = cls(**_checked(table, cls, where))
+        if row.name in rows:
+            raise CatalogError(f"{where}: the name is used twice.")
+        rows[row.name] = row
+    return rows
+
+
+def _checked(table: dict[str, Any], cls: type[Row], where: str) -> dict[str, Any]:
+    known = {f.name: f for f in fields(cls)}
+    for name in table:
+        if name not in known:
+            raise CatalogError(f"{where}: unknown field {name!r}; known are {', '.join(known)}.")
+    for name, f in known.items():
+        if name in table:
+            wanted = _TYPES[str(f.type)]
+            if type(table[name]) is not wanted:
+                raise CatalogError(f"{where}: {name} must be of type {wanted.__name__}, not {table[name]!r}.")
+        elif f.default is MISSING and f.default_factory is MISSING:
+            raise CatalogError(f"{where}: {name} is missing.")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+
+
+def _check_links(catalog: Catalog) -> None:
+    """What one row says of another must be true."""
+
+    def need(good: bool, row: Route | Model, problem: str) -> None:
+        if not good:
+            raise CatalogError(f"catalog.toml, {type(row).__name__.lower()} {row.name!r}: {problem}.")
+
+    pockets = {name for name, model in catalog.models.items() if model.kind == "pocket"}
+    for route in catalog.routes.values():
+        need(route.status in STATUS, route, f"status {route.status!r} is none of {', '.join(STATUS)}")
+        need(route.pocket in pockets, route, f"pocket {route.pocket!r} is not a pocket model of this file")
+        need(route.name in getattr(catalog.models.get(route.live), "ids", {}), route, f"no id for {route.live!r}")
+        need(bool(route.precisions), route, "precisions is empty")
+        need(route.key_variable in {None, *catalog.keys}, route, f"key {route.key_variable!r} has no row")
+    for model in catalog.models.values():
+        need(model.kind in KINDS, model, f"kind {model.kind!r} is none of {', '.join(KINDS)}")
+        need(model.parameters > 0 and model.context > 0, model, "parameters and context must be above 0")
+        need(model.kind == "pocket" or model.stand_in in pockets, model, "a real model needs a pocket stand_in")
+        need(set(model.ids) <= set(catalog.routes), model, "ids names a route that has no row")
+        need(all(i.count("/") >= 1 for i in model.ids.values()), model, "an id is owner/name")
+
+
+def variable(name: str) -> str | None:
+    """An environment variable, else the same name in the repository's git-ignored .env; None when unset or empty."""
+    if os.environ.get(name, "").strip():
+        return os.environ[name].strip()
+    return _dotenv(HOME.parent / ".env").get(name) or None
+
+
+def _dotenv(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.removeprefix("export ").partition("=") for line in map(str.strip, lines) if line[:1] not in ("", "#"))
+    return {name.strip(): value.strip().strip("\"'") for name, equals, value in pairs if equals}
+
+
+def cache_folder() -> Path:
+    """Where exported models are kept: SLM_CACHE, else a folder of the user's cache directory."""
+    chosen = variable("SLM_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return Path(base or Path.home() / ".cache") / "pocket-phi"
