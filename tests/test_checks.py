@@ -1,0 +1,213 @@
+"""The checks: stubs are told what to do, right answers pass, wrong ones get the right words, and nothing crashes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from utils import progress
+from utils.checks import Verdict, check, exercise, find, reset
+from utils.core import Completion
+
+LESSONS = Path(__file__).parent.parent / "lessons"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLM_CACHE", str(tmp_path / "cache"))
+
+
+def said(text, tokens=5, finish_reason="length"):
+    """An answer as `complete` returns it."""
+    return Completion("test", "test-model", "pocket", text, (0.1,), tokens, 9, finish_reason)
+
+
+RIGHT = {
+    "start.forty_two": [said("17 + 25 = 42."), said("42"), said("The total is 42 francs, not 43.")],
+    "start.five_tokens": [said("A small model is a"), said("", tokens=5)],
+}
+WRONG = {
+    "start.forty_two": [
+        (said("17 + 25 = 41."), "41 and not 42"),
+        (said("It is 142."), "142 and not 42"),
+        (said("Breakfast is at seven."), "without any number"),
+        (said("  "), "is empty"),
+        ("42", "only text"),
+        (42, "of type int"),
+        (print, "not called"),
+    ],
+    "start.five_tokens": [
+        (said("A long answer.", tokens=23, finish_reason="stop"), "by itself, after 23 tokens"),
+        (said("A", tokens=1), "after 1 tokens, not after 5"),
+        (said("A small model is a lang", tokens=6), "after 6 tokens, not after 5"),
+        (said("A small model is a", tokens=None), "does not count tokens"),
+        ("A small model is a", "only text"),
+        (5, "of type int"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("one", "answer"), [(one, answer) for one, answers in RIGHT.items() for answer in answers])
+def test_a_right_answer_passes_and_is_remembered(one, answer):
+    verdict = check(one, answer)
+    assert verdict and verdict.status == "passed" and verdict.hint == ""
+    assert progress.load(one)["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("one", "answer", "words"), [(one, answer, words) for one, pairs in WRONG.items() for answer, words in pairs]
+)
+def test_a_wrong_answer_hears_what_is_off_and_the_first_hint(one, answer, words):
+    verdict = check(one, answer)
+    assert not verdict and verdict.status == "not yet"
+    assert words in verdict.message and verdict.hint.startswith("Hint 1 of 3: ")
+
+
+@pytest.mark.parametrize("one", WRONG)
+def test_hints_come_one_by_one_and_the_last_stays(one):
+    hints = [check(one, 3).hint for _ in range(4)]
+    told = find(one).hints
+    assert hints == [f"Hint {n} of 3: {told[n - 1]}" for n in (1, 2, 3, 3)]
+
+
+@pytest.mark.parametrize("one", WRONG)
+def test_a_right_answer_starts_the_hints_over(one):
+    check(one, 3), check(one, 3), check(one, RIGHT[one][0])
+    assert check(one, 3).hint.startswith("Hint 1")
+    assert progress.load(one)["passed"] is True  # passed once is passed
+
+
+@pytest.mark.parametrize("one", RIGHT)
+@pytest.mark.parametrize("stub", [..., [...], (1, ...)])
+def test_an_untouched_stub_is_told_what_to_do_and_costs_no_try(one, stub):
+    verdict = check(one, stub)
+    assert not verdict and verdict.status == "to do" and "where the ... stands" in verdict.message
+    assert progress.load(one) == {}
+
+
+class Hostile:
+    """An answer that fails at whatever is done with it."""
+
+    @property
+    def __class__(self):
+        raise RuntimeError("no")
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize("one", RIGHT)
+@pytest.mark.parametrize("answer", [None, 0, float("nan"), b"42", [], {}, {"text": "42"}, object, "\ud800"])
+def test_no_answer_whatever_makes_a_check_raise(one, answer):
+    assert check(one, answer).status == "not yet"
+
+
+@pytest.mark.parametrize("one", RIGHT)
+def test_an_answer_that_fails_at_every_touch_is_not_what_was_asked_for(one):
+    assert "could not be read (RuntimeError)" in check(one, Hostile()).message
+
+
+@pytest.mark.parametrize("text", [None, 42, ["42"]])
+def test_a_completion_with_something_else_for_text_does_not_raise(text):
+    assert check("start.forty_two", said(text)).status == "not yet"
+
+
+@pytest.mark.parametrize("unknown", ["start.nothing", "nowhere.x", "start", "", "os.path", "../x.y", None, 3])
+def test_an_exercise_that_does_not_exist_is_named(unknown):
+    with pytest.raises(LookupError, match="no exercise called"):
+        check(unknown, 42)
+
+
+def test_what_a_verdict_shows_is_text():
+    planted = '<img src=x onerror="alert(1)">'
+    html = Verdict("a.b", "not yet", planted, planted)._repr_html_()
+    assert "<img" not in html and html.count("&lt;img") == 2
+    assert repr(Verdict("a.b", "passed", "Yes.")) == "✓ a.b: passed. Yes."
+
+
+def test_reset_forgets_one_topic_and_no_other():
+    check("start.forty_two", 1)
+    progress.save("startle.other", {"passed": True})
+    assert reset("start") == "1 saved result forgotten."
+    assert progress.keys() == ["startle.other"]
+    assert reset() == "1 saved result forgotten." and progress.keys() == []
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"tries": "many"}', '{"tries": -4}', '{"tries": null}'])
+def test_damaged_progress_counts_as_none(damaged):
+    progress.save("start.forty_two", {})
+    (progress.folder() / "start.forty_two.json").write_text(damaged)
+    assert check("start.forty_two", 1).hint.startswith("Hint 1")
+
+
+def test_a_disk_that_cannot_be_written_does_not_stop_the_lesson(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SLM_CACHE", str(tmp_path / "file" / "below"))
+    assert progress.save("a.b", {}) is False
+    assert check("start.forty_two", RIGHT["start.forty_two"][0])
+
+
+def test_a_save_that_fails_half_way_leaves_the_old_record_and_no_litter(monkeypatch):
+    progress.save("a.b", {"tries": 1})
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    assert progress.save("a.b", {"tries": 2}) is False
+    assert progress.load("a.b") == {"tries": 1}
+    assert [path.name for path in progress.folder().iterdir()] == ["a.b.json"]
+
+
+@pytest.mark.parametrize("key", ["../a", "a/b", "A.b", "", ".", "a..b", "a\x00"])
+def test_a_key_is_a_plain_file_name(key):
+    with pytest.raises(ValueError, match="not a key"):
+        progress.save(key, {})
+
+
+@pytest.mark.parametrize(("one", "hints"), [("nodot", ("x",)), ("a.b", ()), ("a.b", ("1", "2", "3", "4"))])
+def test_an_exercise_of_the_wrong_form_is_refused(one, hints):
+    with pytest.raises(ValueError, match="one to three hints"):
+        exercise(one, praise="", hints=hints)
+
+
+def checked_in(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return re.findall(r'\bcheck\("([a-z0-9_.]+)"', code)
+
+
+@pytest.mark.parametrize("notebook", sorted(LESSONS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_lesson_has_exercises_and_every_exercise_is_tested_here(notebook):
+    exercises = checked_in(notebook)
+    assert len(exercises) >= 2
+    for one in exercises:
+        assert find(one).id == one
+        assert RIGHT[one] and len(WRONG[one]) >= 3
+
+
+def cells_of(notebook):
+    """The notebook's cells as (id, kind, tags, source, what it shows), with no source where a learner fills it in."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        fills_in = cell["cell_type"] == "code" and "check(" in source
+        shown = ["".join(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", [])]
+        yield cell["id"], cell["cell_type"], cell["metadata"].get("tags"), None if fills_in else source, shown
+
+
+@pytest.mark.parametrize("notebook", sorted(LESSONS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_solution_is_its_lesson_with_the_exercises_solved(notebook):
+    lesson, solution = list(cells_of(notebook)), list(cells_of(LESSONS / "solutions" / notebook.name))
+    assert [cell[:4] for cell in lesson] == [cell[:4] for cell in solution]
+    for stub, solved in zip(lesson, solution, strict=True):
+        if stub[3] is None:
+            assert ": to do. " in stub[4][-1], f"{stub[0]} is no untouched stub"
+            assert ": passed. " in solved[4][-1], f"{stub[0]} is not solved"
+
+
+def test_every_solution_has_a_lesson():
+    names = {path.name for path in LESSONS.glob("*.ipynb")}
+    assert names and {path.name for path in (LESSONS / "solutions").glob("*.ipynb")} == names

@@ -1,0 +1,153 @@
+"""The chat widget without a browser: what a click does, what it shows, and what cannot go wrong."""
+
+import pytest
+
+from utils.core import BackendError, Options
+from utils.widgets import Chat
+
+PLANTED = '<img src=x onerror="alert(1)">'
+
+
+class Clock:
+    def __init__(self, step=0.0):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+def ask(chat, prompt="Hello?"):
+    chat.prompt.value = prompt
+    chat.send_button.click()
+    assert chat.job is not None
+    chat.job.join(10)
+    assert not chat.job.is_alive()
+    return chat
+
+
+def test_nothing_starts_before_a_click(scripted):
+    backend = scripted(["Hi"])
+    chat = Chat(backend, prompt="Hello?")
+    chat.prompt.value = "Another"
+    assert backend.calls == [] and chat.job is None
+
+
+def test_the_answer_arrives_with_its_prompt_and_options(scripted):
+    backend = scripted(["One ", "two"])
+    chat = ask(Chat(backend, Options(max_tokens=7)), "Count")
+    assert backend.calls == [([{"role": "user", "content": "Count"}], Options(max_tokens=7))]
+    assert chat.answer == "One two" and ">One two</pre>" in chat.view.value
+    assert "Done: 2 tokens." in chat.status.value
+
+
+def test_the_badge_says_who_answers(scripted):
+    chat = Chat(scripted([]))
+    head = chat.box.children[0].value
+    assert "POCKET" in head and "test-model" in head
+    assert str(chat) == "Chat with test-model on scripted (POCKET). Run this cell to ask it something."
+
+
+def test_enter_sends(scripted):
+    backend = scripted(["Hi"])
+    chat = Chat(backend, prompt="Hello?")
+    chat.prompt._handle_custom_msg({"event": "submit"}, [])
+    chat.job.join(10)
+    assert len(backend.calls) == 1
+
+
+def test_a_double_click_asks_once_even_when_the_first_answer_is_already_there(scripted):
+    backend = scripted(["Hi"])
+    clock = Clock()
+    chat = ask(Chat(backend, clock=clock))
+    chat.send_button.click()
+    assert len(backend.calls) == 1
+    clock.now += 1
+    ask(chat)
+    assert len(backend.calls) == 2
+
+
+def test_a_click_while_it_answers_changes_nothing(scripted):
+    backend = scripted(["Hi"])
+    backend.gate.clear()
+    clock = Clock()
+    chat = Chat(backend, prompt="Hello?", clock=clock)
+    chat.send_button.click()
+    clock.now += 60
+    job = chat.job
+    chat.send_button.click()
+    assert chat.send_button.disabled and not chat.stop_button.disabled and chat.job is job
+    backend.gate.set()
+    job.join(10)
+    assert len(backend.calls) == 1 and not chat.send_button.disabled and chat.stop_button.disabled
+
+
+def test_stop_keeps_what_is_written_and_frees_the_stream(scripted):
+    backend = scripted(["One ", "two ", "three"])
+    backend.gate.clear()
+    chat = Chat(backend, prompt="Count")
+    chat.send_button.click()
+    chat.stop_button.click()
+    backend.gate.set()
+    chat.job.join(10)
+    assert chat.answer == "One " and "Stopped." in chat.status.value and backend.open_streams == 0
+
+
+def test_an_empty_prompt_is_answered_in_words(scripted):
+    backend = scripted(["Hi"])
+    chat = Chat(backend, prompt="   ")
+    chat.send_button.click()
+    assert backend.calls == [] and "Write a question first." in chat.status.value
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (BackendError("Ollama is not running. Start it with: ollama serve"), "Start it with: ollama serve"),
+        (RuntimeError("secret detail"), "unexpected RuntimeError"),
+    ],
+)
+def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said):
+    backend = scripted(["Half ", raised])
+    clock = Clock()
+    chat = ask(Chat(backend, clock=clock))
+    assert said in chat.status.value and "secret detail" not in chat.status.value
+    assert "Half " in chat.view.value and not chat.send_button.disabled
+    backend.pieces, clock.now = ["Whole"], 60
+    assert ask(chat).answer == "Whole"
+
+
+@pytest.mark.parametrize("wild", [PLANTED, "</pre><script>1</script>", "a\x00b", "\ud800 alone", "שלום & <b>"])
+def test_model_text_is_never_markup(scripted, wild):
+    chat = ask(Chat(scripted([wild])))
+    shown = chat.view.value
+    assert chat.answer == wild
+    assert shown.count("<") == 2 and shown.count(">") == 2  # our own <pre> and </pre>, and nothing else
+    shown.encode("utf-8")  # the browser's connection carries it
+
+
+def test_redraws_are_at_most_twenty_a_second(scripted):
+    seen = []
+    chat = Chat(scripted(["x"] * 2000), clock=Clock(step=0.0005))  # 2,000 pieces, two clock readings or so for each
+    chat.view.observe(lambda change: seen.append(change["new"]), "value")
+    ask(chat)
+    assert chat.answer == "x" * 2000
+    assert 2 < len(seen) <= 20 * chat._clock.now + 2
+
+
+def test_closing_stops_the_answer_and_leaves_the_backend(scripted):
+    backend = scripted(["One ", "two"])
+    backend.gate.clear()
+    chat = Chat(backend, prompt="Count")
+    chat.send_button.click()
+    chat.close()
+    backend.gate.set()
+    chat.job.join(10)
+    assert chat.answer == "One "
+
+
+def test_a_notebook_sees_the_widget_and_its_text(scripted):
+    chat = Chat(scripted([]))
+    bundle = chat._repr_mimebundle_()
+    assert bundle["text/plain"] == str(chat)
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == chat.box.model_id
