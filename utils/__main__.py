@@ -89,9 +89,10 @@ def lab_environment() -> dict[str, str]:
 def test(python: Path, pytest_arguments: list[str]) -> int:
     """Check style and types, then run every test and lesson. pytest speaks last."""
     environment = bootstrap.environment()
-    failed = [name for name, *rest in CHECKS if subprocess.call([python, "-m", name, *rest], cwd=REPO, env=environment)]
+    run_module = [str(python), "-m"]
+    failed = [check[0] for check in CHECKS if subprocess.call([*run_module, *check], cwd=REPO, env=environment)]
     environment["POCKET_FAILED_CHECKS"] = ", ".join(failed)  # conftest.py repeats them where they are not overlooked
-    command = [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest_arguments]
+    command = [*run_module, "pytest", "-n", "2", "--dist", "loadfile", *pytest_arguments]
     return subprocess.call(command, cwd=REPO, env=environment) or len(failed)
 
 

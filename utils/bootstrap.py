@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from utils import packages
-from utils.packages import REPO, SetupError
+from utils.packages import REPO, SetupError, Unreachable
 
 VENV = REPO / ".venv"
 SCRATCH = REPO / ".cache"  # ignored by git; may be deleted at any time
@@ -31,6 +31,9 @@ class Marker(TypedDict):
 
     stamp: str
     tests: bool
+
+
+UNFINISHED = Marker(stamp="", tests=False)
 
 
 def ensure(*, tests: bool = False) -> Path:
@@ -116,7 +119,7 @@ def _read_marker() -> Marker | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        return Marker(stamp="", tests=False)  # ours, but cut off while it was being written
+        return UNFINISHED  # ours, but cut off while it was being written
 
 
 def _write_marker(marker: Marker) -> None:
@@ -148,17 +151,18 @@ def _set_up(tests: bool) -> None:
             "or activate it, run `python -m pip install -r requirements.txt`, and run the same command in it."
         )
     whole = before is not None and before["stamp"] != "" and venv_python().exists()
-    if before is not None and not whole:
-        print("The last set-up was not finished. Starting it again; pip still has what it fetched.", flush=True)
-    unfinished = Marker(stamp="", tests=False)
     wanted = Marker(stamp=_stamp(), tests=tests or bool(whole and before and before["tests"]))
-    _write_marker(unfinished)
+    if not whole:
+        if before is not None:
+            print("The last set-up was not finished. Starting it again; pip still has what it fetched.", flush=True)
+        _write_marker(UNFINISHED)
+        _make_venv()
+    options = packages.plan(venv_python(), environment(), update=whole, tests=wanted["tests"])
+    _write_marker(UNFINISHED)
     try:
-        if not whole:
-            _make_venv()
-        packages.install(venv_python(), environment(), update=whole, tests=wanted["tests"])
-    except SetupError:
-        if before is not None:  # pip refused before it changed anything, so what was whole still is
+        packages.install(venv_python(), environment(), options, tests=wanted["tests"])
+    except Unreachable:
+        if before is not None and whole:
             _write_marker(before)
         raise
     _write_marker(wanted)

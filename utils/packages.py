@@ -19,15 +19,14 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own, for its builds without CUDA
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # MB that pip fetches, and MB on disk afterwards, by build of PyTorch; measured with pip on 2026-11-21.
 _SIZES = {"cpu": (366, 1700), "cuda": (2900, 5800), "darwin": (255, 1200), "win32": (270, 1200)}
 _TEST_SIZES = (83, 300)
 
 _NO_NETWORK = re.compile(
-    r"NewConnectionError|Failed to establish|[Nn]ame resolution|Connection(Reset|Refused)?Error|Connection "
-    r"(refused|broken)|[Nn]etwork is unreachable|Max retries exceeded|Could not fetch URL|[Tt]imed? ?out|ProxyError"
+    r"NewConnectionError|Failed to establish|[Nn]ame resolution|[Nn]etwork is unreachable|Max retries exceeded"
+    r"|timed out|Could not fetch URL|Connection(Reset|Refused)?Error|Connection (refused|broken)|Timeout|ProxyError"
 )
 _NO_ROOM = re.compile(r"No space left|not enough space|Errno 28|Disk quota exceeded")
 
@@ -36,21 +35,26 @@ class SetupError(Exception):
     """Set-up cannot go on. The message says in one or two plain sentences what happened and what to do."""
 
 
+class Unreachable(SetupError):
+    """There is no way to the package registry."""
+
+
 def requirements() -> list[str]:
-    """The names in requirements.txt, without versions and reasons."""
+    """What requirements.txt asks for, such as "transformers>=5.10", without the reasons and without ourselves."""
     lines = (REPO / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [found.group() for line in lines if (found := _NAME.match(line))]
+    return [line.partition("#")[0].strip() for line in lines if line[:1].isalpha()]
 
 
 def test_tools() -> list[str]:
-    """The names of the packages that only the tests need."""
+    """What only the tests need, in the same form."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [found.group() for line in project["optional-dependencies"]["test"] if (found := _NAME.match(line))]
+    return [str(line) for line in project["optional-dependencies"]["test"]]
 
 
-def missing(names: Iterable[str]) -> list[str]:
-    """Those of `names` that the running Python does not have, in any version."""
+def missing(wanted: Iterable[str]) -> list[str]:
+    """The names of those packages that the running Python has in no version at all."""
     found = {_normal(dist.name) for dist in metadata.distributions()}
+    names = [re.split(r"[^\w.-]", line)[0] for line in wanted]
     return [name for name in names if _normal(name) not in found]
 
 
@@ -58,33 +62,38 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def install(python: Path, environment: Mapping[str, str], *, update: bool, tests: bool) -> None:
-    """Have `python`'s pip install requirements.txt (and the test tools), after saying what that costs.
+def plan(python: Path, environment: Mapping[str, str], *, update: bool, tests: bool) -> list[str]:
+    """Say what `python`'s pip will have to fetch; gives back the options that `install` hands to it.
 
-    update: the packages are there already and are only brought up to date.
-    Raises SetupError, and then nothing was installed.
+    update: the packages are there already and are only brought up to date. Changes nothing. Raises SetupError.
     """
     print("Asking the package registry what it has for this machine ...", flush=True)
     build, options = _torch_build(python, environment)
     _announce(build, update, tests)
-    _pip(python, environment, "install", *options, "-r", "requirements.txt")
-    if tests:
-        _pip(python, environment, "install", *options, "-e", ".[test]")
+    return options
+
+
+def install(python: Path, environment: Mapping[str, str], options: list[str], *, tests: bool) -> None:
+    """Have `python`'s pip install requirements.txt (and the test tools).
+
+    Raises Unreachable (then nothing was installed, as pip fetches everything first) or another SetupError.
+    """
+    _pip(python, environment, "install", *options, "-r", "requirements.txt", *(test_tools() if tests else []))
 
 
 def _torch_build(python: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:
     """Which build of PyTorch pip would take (a key of _SIZES), and the options that make it prefer the small one."""
-    pins = re.findall(r"^torch==([\w.]+)", (REPO / "requirements.txt").read_text(encoding="utf-8"), re.M)
+    pin = next(line.removeprefix("torch==") for line in requirements() if line.startswith("torch=="))
     small = sys.platform == "linux" and not _has_nvidia() and _answers(_CPU_INDEX)
     options = ["--extra-index-url", _CPU_INDEX] if small else []
-    versions = re.findall(r"[\w.+]+", _pip(python, environment, "index", "versions", "torch", *options, show=False))
-    for pin in pins:
-        if f"{pin}+cpu" in versions:
-            return "cpu", options
-        if pin in versions:
-            return "cuda" if sys.platform == "linux" else sys.platform, options
+    answer = _pip(python, environment, "index", "versions", "-vv", "torch", *options, show=False)
+    versions = " ".join(re.findall(r"^Available versions: (.*)", answer, re.M)).split(", ")
+    if f"{pin}+cpu" in versions:
+        return "cpu", options
+    if pin in versions:
+        return "cuda" if sys.platform == "linux" else sys.platform, options
     raise SetupError(
-        f"The package registry has no PyTorch {' '.join(pins)} for this machine ({platform.system()} "
+        f"The package registry has no PyTorch {pin} for this machine ({platform.system()} "
         f"{platform.machine()}, Python {platform.python_version()}). Try Python 3.12 on Linux, Windows or an Apple Mac."
     )
 
@@ -139,17 +148,19 @@ def _pip(python: Path, environment: Mapping[str, str], *arguments: str, show: bo
         errors="replace",
     )
     if done.returncode:
-        raise SetupError(_explain(done.stderr))
+        raise _explain(f"{done.stdout or ''}\n{done.stderr}")
     return done.stdout or ""
 
 
-def _explain(log: str) -> str:
+def _explain(log: str) -> SetupError:
     if _NO_ROOM.search(log):
-        return "The disk is full. Make room, then run the same command again."
+        return SetupError("The disk is full. Make room, then run the same command again.")
     if _NO_NETWORK.search(log):
-        return (
+        return Unreachable(
             "The package registry could not be reached. Connect to the network (or set PIP_INDEX_URL to a mirror that "
             "you can reach), then run the same command again."
         )
     errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR: ")]
-    return f"pip could not install the packages: {errors[-1] if errors else log.strip()[-300:] or 'it did not say why'}"
+    return SetupError(
+        f"pip could not get the packages: {errors[-1] if errors else log.strip()[-300:] or 'no reason given'}"
+    )
