@@ -94,7 +94,7 @@ def _installed_here() -> bool:
 def _own_python(tests: bool) -> Path:
     if missing := packages.missing(packages.requirements()):
         command = "-m pip install -r requirements.txt"
-    elif tests and (missing := packages.missing(packages.test_tools())):
+    elif tests and (missing := packages.missing(packages.tools_for_tests())):
         command = '-m pip install -e ".[test]"'
     else:
         return Path(sys.executable)

@@ -45,7 +45,7 @@ def requirements() -> list[str]:
     return [line.partition("#")[0].strip() for line in lines if line[:1].isalpha()]
 
 
-def test_tools() -> list[str]:
+def tools_for_tests() -> list[str]:
     """What only the tests need, in the same form."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [str(line) for line in project["optional-dependencies"]["test"]]
@@ -78,7 +78,7 @@ def install(python: Path, environment: Mapping[str, str], options: list[str], *,
 
     Raises Unreachable (then nothing was installed, as pip fetches everything first) or another SetupError.
     """
-    _pip(python, environment, "install", *options, "-r", "requirements.txt", *(test_tools() if tests else []))
+    _pip(python, environment, "install", *options, "-r", "requirements.txt", *(tools_for_tests() if tests else []))
 
 
 def _torch_build(python: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:

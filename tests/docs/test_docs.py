@@ -11,7 +11,7 @@ import pytest
 
 from utils import catalog, cli
 from utils.__main__ import COMMANDS, FIRST_LESSON
-from utils.packages import requirements, test_tools
+from utils.packages import requirements, tools_for_tests
 
 REPO = Path(__file__).parents[2]
 PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md")]
@@ -135,5 +135,5 @@ def code_of(file: Path) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def test_the_test_tools_are_named_in_the_projects_file() -> None:
-    assert {"pytest", "nbval", "ruff", "mypy"} <= {re.split(r"[<>=]", line)[0] for line in test_tools()}
+def test_the_tools_for_tests_are_named_in_the_projects_file() -> None:
+    assert {"pytest", "nbval", "ruff", "mypy"} <= {re.split(r"[<>=]", line)[0] for line in tools_for_tests()}
