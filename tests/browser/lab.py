@@ -125,6 +125,7 @@ def errors(tab: Page) -> list[str]:
 def picture(tab: Page, file: Path) -> None:
     """The whole notebook from top to bottom as one PNG."""
     tab.set_viewport_size({"width": 1280, "height": 20_000})
+    tab.locator(".jp-WindowedPanel-outer").evaluate("it => it.scrollTo(0, 0)")
     tab.wait_for_timeout(700)
     end = tab.locator(".jp-Notebook .jp-Cell").last.bounding_box()
     bottom = end["y"] + end["height"] + 40 if end else 900

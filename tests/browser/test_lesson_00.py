@@ -41,8 +41,8 @@ CONTRAST = """kind => {
     const here = document.querySelector(kind);
     let behind = here;
     while ((rgb(getComputedStyle(behind).backgroundColor)[3] ?? 1) === 0) behind = behind.parentElement;
-    const pair = [light(getComputedStyle(here).color), light(getComputedStyle(behind).backgroundColor)].sort((a, b) => b - a);
-    return (pair[0] + 0.05) / (pair[1] + 0.05);
+    const pair = [getComputedStyle(here).color, getComputedStyle(behind).backgroundColor].map(light);
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""
 
 
@@ -78,7 +78,8 @@ def test_a_learner_goes_through_the_lesson(address, tmp_path_factory):
 
 def contrasts(tab):
     """The contrast of text against what lies behind it (WCAG, 1 to 21), for each kind of text in the widgets."""
-    return {kind: tab.evaluate(CONTRAST, kind) for kind in (".slm-badge", ".widget-html-content pre", "td", "[role=status]")}
+    kinds = (".slm-badge", ".widget-html-content pre", "td", "[role=status]")
+    return {kind: tab.evaluate(CONTRAST, kind) for kind in kinds}
 
 
 def asks_by_keyboard(tab):

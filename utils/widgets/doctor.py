@@ -1,4 +1,4 @@
-"""What runs on this machine: `utils.doctor`'s findings as a table, each missing thing with a line to copy.
+"""What runs on this machine: `utils.doctor`'s findings as a table, and commands to copy.
 
 It shows findings; it does not look for anything itself.
 """
@@ -15,12 +15,14 @@ from utils.widgets.panel import Panel, note, plain_table, text
 if TYPE_CHECKING:
     from utils.doctor import Finding
 
-_MARKS = {"ok": "✓ ready", "warn": "! look", "missing": "○ not here"}
-_CELL = "text-align:left;vertical-align:top;padding:4px 12px 4px 0;border-bottom:1px solid var(--jp-border-color2)"
+_MARKS = {"ok": "✓ ready", "warn": "○ note", "missing": "✗ missing"}
+_HEAD = ("status", "what", "found, and what to do")
+_CELL = "text-align:left;vertical-align:top;padding:2px 16px 2px 0;border-bottom:1px solid var(--jp-border-color2)"
+_SHORT = f"{_CELL};white-space:nowrap"
 _TABLE = "border-collapse:collapse;color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
 _CODE = "user-select:all;color:var(--jp-content-font-color1);background:var(--jp-layout-color2);padding:1px 4px"
 _BUTTON = (
-    "margin-left:4px;padding:1px 8px;border:1px solid var(--jp-border-color1);border-radius:3px;cursor:pointer;"
+    "margin:0 4px;padding:1px 8px;border:1px solid var(--jp-border-color1);border-radius:3px;cursor:pointer;"
     "color:var(--jp-ui-font-color1);background:var(--jp-layout-color1);font-size:var(--jp-ui-font-size1)"
 )
 # The button reads its neighbour's text, so that no finding's words ever stand inside a script.
@@ -36,12 +38,13 @@ class Doctor(Panel):
         self._note = ipywidgets.HTML()
         self.again = ipywidgets.Button(description="Check again", tooltip="Look once more at what runs here")
         self.again.on_click(self._check)
-        self.box = ipywidgets.VBox([self._table, ipywidgets.HBox([self.again, self._note])])
+        foot = ipywidgets.HBox([self.again, self._note], layout={"align_items": "center"})
+        self.box = ipywidgets.VBox([self._table, foot])
         self._check()
 
     def __str__(self) -> str:
-        rows = [(_MARKS[finding.status], finding.name, finding.detail, finding.fix) for finding in self.findings]
-        return plain_table(("status", "what", "found", "what to do"), rows, widths=(10, 14, 34, 42))
+        rows = [(_MARKS[finding.status], finding.name, _found(finding)) for finding in self.findings]
+        return plain_table(_HEAD, rows, widths=(9, 26, 61))
 
     def _check(self, button: Any = None) -> None:
         self.findings = tuple(self._look())
@@ -57,20 +60,24 @@ def _look() -> Sequence[Finding]:
 
 
 def _table(findings: Sequence[Finding]) -> str:
-    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in ("status", "what", "found", "what to do"))
+    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in _HEAD)
     return f'<table style="{_TABLE}"><tr>{head}</tr>{"".join(map(_row, findings))}</table>'
 
 
 def _row(finding: Finding) -> str:
-    cells = (text(_MARKS[finding.status]), text(finding.name), text(finding.detail), _fix(finding))
-    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
+    words = _found(finding).split("`")  # what stands between backticks is a command, and gets a button that copies it
+    found = "".join(_command(part, finding.name) if place % 2 else text(part) for place, part in enumerate(words))
+    short = "".join(f'<td style="{_SHORT}">{text(cell)}</td>' for cell in (_MARKS[finding.status], finding.name))
+    return f'<tr>{short}<td style="{_CELL}">{found}</td></tr>'
 
 
-def _fix(finding: Finding) -> str:
-    if not finding.fix:
-        return ""
-    label = text(f"Copy what to do about {finding.name}")
+def _found(finding: Finding) -> str:
+    return f"{finding.detail}. {finding.fix}" if finding.fix else finding.detail
+
+
+def _command(command: str, name: str) -> str:
+    label = text(f"Copy the command for {name}")
     return (
-        f'<code style="{_CODE}">{text(finding.fix)}</code> '
+        f'<code style="{_CODE}">{text(command)}</code>'
         f'<button type="button" style="{_BUTTON}" aria-label="{label}" onclick="{_COPY}">Copy</button>'
     )

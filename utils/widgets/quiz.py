@@ -33,7 +33,10 @@ class Question:
     @property
     def choices(self) -> list[str]:
         """Right and wrong in an order that is always the same and gives nothing away."""
-        return sorted([*self.right, *self.wrong], key=lambda choice: hashlib.sha256(choice.encode()).digest())
+        def scrambled(choice: str) -> bytes:
+            return hashlib.sha256(f"{self.ask} {choice}".encode()).digest()
+
+        return sorted([*self.right, *self.wrong], key=scrambled)
 
 
 class Quiz(Panel):
@@ -46,7 +49,7 @@ class Quiz(Panel):
         self.reset_button = ipywidgets.Button(description="Start over", tooltip="Forget my answers to this quiz")
         self.reset_button.on_click(lambda button: self.reset())
         self.cards = [_Card(self, number, one) for number, one in enumerate(self.questions, 1)]
-        foot = ipywidgets.HBox([self.reset_button, self._score])
+        foot = ipywidgets.HBox([self.reset_button, self._score], layout={"align_items": "center"})
         self.box = ipywidgets.VBox([*(card.box for card in self.cards), foot])
         self._restore()
 
@@ -112,7 +115,7 @@ class _Card:
         self.button = ipywidgets.Button(description="Check", tooltip=f"Check my answer to question {number}")
         self.button.on_click(lambda button: self._check(quiz, number))
         self.why = ipywidgets.HTML()
-        row = ipywidgets.HBox([self.button, self.why])
+        row = ipywidgets.HBox([self.button, self.why], layout={"align_items": "center"})
         self.box = ipywidgets.VBox([ask, self.radio, row], layout={"margin": "0 0 12px 0"})
 
     def explain(self, choice: str) -> None:
