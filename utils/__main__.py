@@ -13,7 +13,6 @@ if sys.version_info < (3, 11):  # noqa: UP036
         "Use a newer one, for example: python3.12 -m utils lab".format(*sys.version_info)
     )
 
-import argparse
 import subprocess
 from pathlib import Path
 
@@ -66,6 +65,8 @@ def usage() -> str:
 
 def parse_lab(arguments: list[str]) -> list[str]:
     """JupyterLab's arguments: ours, and what the learner gave. Exits on --help or a wrong one."""
+    import argparse
+
     parser = argparse.ArgumentParser(prog="python -m utils lab", description=COMMANDS["lab"])
     parser.add_argument("--no-browser", action="store_true", help="print the address; open no browser")
     parser.add_argument("--port", type=int, metavar="N", help="listen on this port (default: 8888, else the next)")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import TypedDict
 
@@ -41,12 +41,13 @@ def ensure(*, tests: bool = False) -> Path:
 
     Raises SetupError where it cannot be had. Stopped half-way, however roughly, it leaves what the next call repairs.
     """
-    if not inside_venv() and _installed_here():
+    if _ready(tests):
+        return venv_python()
+    if not (inside_venv() and _read_marker()) and _installed_here():
         return _own_python(tests)
-    if not _ready(tests):
-        with _one_at_a_time():
-            if not _ready(tests):  # another terminal may have finished it while this one waited
-                _set_up(tests)
+    with _one_at_a_time():
+        if not _ready(tests):  # another terminal may have finished it while this one waited
+            _set_up(tests)
     return venv_python()
 
 
@@ -84,11 +85,14 @@ def _home() -> Path:
 
 def _installed_here() -> bool:
     """Whether the running Python has the course installed from this folder, as conda or `pip install -r` do it."""
+    from importlib import metadata  # these two cost more time than all the rest of this module
+    from urllib.request import url2pathname
+
     try:
         origin = json.loads(metadata.distribution("pocket-phi").read_text("direct_url.json") or "{}")
-    except (metadata.PackageNotFoundError, ValueError):
+        return Path(url2pathname(origin["url"].removeprefix("file://"))).resolve() == REPO
+    except (metadata.PackageNotFoundError, ValueError, KeyError):
         return False
-    return bool(origin.get("url") == REPO.as_uri())
 
 
 def _own_python(tests: bool) -> Path:

@@ -12,9 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import urllib.request
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
@@ -53,6 +51,8 @@ def tools_for_tests() -> list[str]:
 
 def missing(wanted: Iterable[str]) -> list[str]:
     """The names of those packages that the running Python has in no version at all."""
+    from importlib import metadata
+
     found = {_normal(dist.name) for dist in metadata.distributions()}
     names = [re.split(r"[^\w.-]", line)[0] for line in wanted]
     return [name for name in names if _normal(name) not in found]
@@ -104,6 +104,8 @@ def _has_nvidia() -> bool:
 
 def _answers(url: str) -> bool:
     """Whether anything but an error comes back within three seconds."""
+    import urllib.request
+
     try:
         with urllib.request.urlopen(urllib.request.Request(f"{url}/torch/", method="HEAD"), timeout=3):
             return True
