@@ -97,7 +97,7 @@ def menu(tab: Page, *names: str) -> None:
     last.click()
 
 
-def run_all(tab: Page, *, timeout_s: float = 120) -> None:
+def run_all(tab: Page, *, timeout_s: float = 300) -> None:
     """Restart the kernel, run every cell, and wait until all have run. Raises TimeoutError with what still waits."""
     menu(tab, "Kernel", "Restart Kernel and Run All Cells…")
     tab.get_by_role("button", name="Confirm Kernel Restart").click()
@@ -140,7 +140,7 @@ def _command(home: Path, port: int) -> list[str]:
         "LabApp.user_settings_dir": home / "settings", "LabApp.workspaces_dir": home / "workspaces",
     }  # fmt: skip
     root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    return [sys.executable, "-m", "jupyter", "lab", *root, *(f"--{name}={value}" for name, value in options.items())]
+    return [sys.executable, "-m", "jupyterlab", *root, *(f"--{name}={value}" for name, value in options.items())]
 
 
 def _env(home: Path) -> dict[str, str]:
