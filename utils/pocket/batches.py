@@ -16,6 +16,7 @@ from .dialogue import Conversation, conversation
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself
+DRILLED = 2  # shards that are half copy drills: only a model that can copy can quote a name
 IGNORED = -100
 
 
@@ -56,9 +57,10 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tupl
     return result
 
 
-def shard(tokenizer: Tokenizer, number: int, tokens: int, copying: float, seed: int, limit: int) -> list[Batch]:
+def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int) -> list[Batch]:
     """The batches of shard `number`, each of about `tokens` tokens, in random order; longer sequences are left out."""
     first = seed * SEEDS + number * SHARD
+    copying = 0.5 if number < DRILLED else 0.08
     pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
     pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
     batches, group = [], []
@@ -84,12 +86,12 @@ def _batch(group: list[tuple[list[int], list[bool]]]) -> Batch:
 
 
 def stream(
-    tokenizer: Tokenizer, tokens: int, copying: float, seed: int, limit: int, start: tuple[int, int] = (0, 0)
+    tokenizer: Tokenizer, tokens: int, seed: int, limit: int, start: tuple[int, int] = (0, 0)
 ) -> Iterator[tuple[tuple[int, int], Batch]]:
-    """Batches for ever, each with the position (shard, batch) that comes after it. The first shard has more copy drills."""
+    """Batches for ever, each with the position (shard, batch) that comes after it."""
     number, skip = start
     while True:
-        made = shard(tokenizer, number, tokens, 0.5 if number < 2 else copying, seed, limit)
+        made = shard(tokenizer, number, tokens, seed, limit)
         for i in range(skip, len(made)):
             yield ((number, i + 1) if i + 1 < len(made) else (number + 1, 0)), made[i]
         number, skip = number + 1, 0

@@ -16,9 +16,16 @@ from .train import Run, data_hash
 
 COUNT = 200  # held-out documents a task
 ASKED = (  # shown in the card with whatever the model answers, right or wrong
-    "What is an SLM?", "how much is a bowl of soup up there", "Tell me a short story about a fox.", "What is 47 + 38?",
-    "Correct the spelling: The wether is very clod today.", "Who won the world cup in 1998?", "Which pills should I take for my headache?",
-    "What is 347 + 589?", "Write a poem about the sea.", "Wo ist die Kueche?",
+    "What is an SLM?",
+    "how much is a bowl of soup up there",
+    "Tell me a short story about a fox.",
+    "What is 47 + 38?",
+    "Correct the spelling: The wether is very clod today.",
+    "Who won the world cup in 1998?",
+    "Which pills should I take for my headache?",
+    "What is 347 + 589?",
+    "Write a poem about the sea.",
+    "Wo ist die Kueche?",
 )
 
 
@@ -29,10 +36,18 @@ def write_card(run: Run, tokenizer: Tokenizer, folder: Path) -> dict[str, float]
     model.eval()
     shown = greedy(model, tokenizer, [prompt_ids(tokenizer, "", text) for text in ASKED])
     record = {
-        "command": f"python -m utils pocket train {run.recipe.name}", "seed": run.recipe.seed, "steps": run.step,
-        "tokens_per_step": run.recipe.tokens, "minutes": round(run.seconds / 60, 1), "data_sha256": data_hash(run.recipe.seed),
-        "parameters": sum(p.numel() for p in model.parameters()), "held_out_documents": COUNT, "scores": result,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "torch": torch.__version__, "transformers": transformers.__version__,
+        "command": f"python -m utils pocket train {run.recipe.name}",
+        "seed": run.recipe.seed,
+        "steps": run.step,
+        "tokens_per_step": run.recipe.tokens,
+        "minutes": round(run.seconds / 60, 1),
+        "data_sha256": data_hash(run.recipe.seed),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "held_out_documents": COUNT,
+        "scores": result,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
         "loss": run.losses[:: max(1, len(run.losses) // 100)],
     }
     (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -41,12 +56,14 @@ def write_card(run: Run, tokenizer: Tokenizer, folder: Path) -> dict[str, float]
 
 
 def _markdown(run: Run, record: dict[str, object], shown: dict[str, str]) -> str:
-    template = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
+    template = (Path(__file__).parent.parent / "data" / "card.md").read_text(encoding="utf-8")
     rows = record["scores"]
     assert isinstance(rows, dict)
     shape = run.model.config
     return template.format(
-        name=run.recipe.name, record=record, shape=shape,
+        name=run.recipe.name,
+        record=record,
+        shape=shape,
         millions=f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f}",
         scores="\n".join(f"| {task} | {score:.1%} |" for task, score in rows.items()),
         answers="\n".join(f"- **{asked}** {_quoted(answer)}" for asked, answer in shown.items()),

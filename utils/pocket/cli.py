@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from ..catalog import cache_folder
 from . import NAMES, folder
-
-
-def cache() -> Path:
-    """Where checkpoints lie: SLM_CACHE, or the user's cache folder."""
-    home = os.environ.get("SLM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pocket-phi"
-    return Path(home).expanduser() / "training"
 
 
 def main(argv: list[str]) -> int:
@@ -23,7 +17,10 @@ def main(argv: list[str]) -> int:
     sample = commands.add_parser("sample", help="print conversations of the corpus")
     sample.add_argument("task", nargs="?", help="only this task")
     sample.add_argument("-n", type=int, default=5, help="how many")
-    for name, text in (("train", "train a model; goes on from its checkpoint"), ("evaluate", "score a model on held-out documents")):
+    for name, text in (
+        ("train", "train a model; goes on from its checkpoint"),
+        ("evaluate", "score a model on held-out documents"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("model", choices=NAMES)
         command.add_argument("--out", type=Path, help="folder of the model; default: the one in the repository")
@@ -35,7 +32,9 @@ def main(argv: list[str]) -> int:
             command.add_argument("--wrong", action="store_true", help="print the wrong answers")
     options = parser.parse_args(argv)
     try:
-        return {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate}[options.command](options)
+        return {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate}[options.command](
+            options
+        )
     except KeyboardInterrupt:
         return 130
 
@@ -84,7 +83,7 @@ def _train(options: argparse.Namespace) -> int:
         print("The tokenizer is missing. Make it with: python -m utils pocket tokenizer")
         return 2
     tokenizer = Tokenizer.from_file(str(file))
-    work = cache() / f"{options.model}-{recipe.steps}"
+    work = cache_folder() / "training" / f"{options.model}-{recipe.steps}"
     if options.restart:
         (work / "checkpoint.pt").unlink(missing_ok=True)
     run = train(recipe, tokenizer, work)

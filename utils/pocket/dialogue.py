@@ -1,4 +1,4 @@
-"""From turns to conversations: system prompts, several turns, looking back. Says which tasks there are and how often."""
+"""From turns to conversations: system prompts, several turns, looking back; and how often each task comes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from .grammar import Document, load
 from .tasks import Task, Turn
-from .tasks.drills import bill, copy, differences, letters, spelling, sums
+from .tasks.drills import bill, copy, differences, letters, long_copy, spelling, sums
 from .tasks.exchange import exchange
 from .tasks.messages import booking, entities, tool_call
 from .tasks.reading import passage_turn, summary
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (16, exchange("field")),
+    "field": (15, exchange("field")),
     "hut": (6, exchange("hut")),
     "talk": (5, exchange("talk")),
     "refuse": (3, exchange("refuse")),
@@ -22,20 +22,20 @@ TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training convers
     "code": (3, exchange("code", wrap=False)),
     "reading": (20, passage_turn),
     "summary": (6, summary),
-    "sentiment": (3, sentiment),
-    "story": (4, story),
-    "completion": (2, completion),
-    "prose": (4, prose),
+    "sentiment": (6, sentiment),
+    "story": (3, story),
+    "completion": (1, completion),
+    "prose": (3, prose),
     "booking": (7, booking),
     "entities": (4, entities),
     "tool call": (7, tool_call),
-    "sums": (5, sums),
-    "differences": (2, differences),
+    "sums": (9, sums),
+    "differences": (3, differences),
     "bill": (3, bill),
-    "spelling": (8, spelling),
+    "spelling": (10, spelling),
     "letters": (2, letters),
-    "translation": (4, translation),
-    "copy": (5, copy),
+    "translation": (3, translation),
+    "copy": (3, copy),
 }
 
 
@@ -47,15 +47,19 @@ class Conversation:
     turns: tuple[Turn, ...]
 
 
-def conversation(seed: int, copying: float = 0.0, held_out: bool = False) -> Conversation:
+def task(name: str) -> Task:
+    """The task of that name."""
+    return TASKS[name][1]
+
+
+def conversation(seed: int, copying: float = 0.0) -> Conversation:
     """The training conversation number `seed`; a share `copying` of them are copy drills."""
     rng = random.Random(seed)
     if rng.random() < copying:
-        return Conversation("", (copy(Document(rng)),))
-    names = list(TASKS)
-    task = TASKS[rng.choices(names, [TASKS[name][0] for name in names])[0]][1]
-    first = task(Document(rng, held_out))
-    document = Document(rng, held_out)
+        return Conversation("", (long_copy(Document(rng)),))
+    name = rng.choices(list(TASKS), [share for share, _ in TASKS.values()])[0]
+    first = task(name)(Document(rng))
+    document = Document(rng)
     if not first.prompt:
         return Conversation("", (first,))
     if first.system:
@@ -78,7 +82,7 @@ def _several(document: Document, first: Turn) -> tuple[Turn, ...]:
         turns.append(replace(first, task="again", prompt=document.phrasing(load("dialogue")["again"])))
     while document.chance(0.4) and len(turns) < 4:
         name = document.choice(["field", "hut", "talk", "sums", "copy", "unknown", "code", "field"])
-        turns.append(TASKS[name][1](Document(document.rng, document.held_out)))
+        turns.append(task(name)(Document(document.rng)))
     return tuple(turns)
 
 
@@ -99,6 +103,6 @@ def _with_system(document: Document, turns: tuple[Turn, ...]) -> Conversation:
 def rule_turn(document: Document) -> Conversation:
     """One question under a system prompt with a rule: for scoring whether rules are followed."""
     while True:
-        made = _with_system(document, (TASKS["field"][1](Document(document.rng, document.held_out)),))
+        made = _with_system(document, (task("field")(Document(document.rng, document.held_out)),))
         if made.system and made.turns[0].reply not in made.turns[0].accept:
             return made

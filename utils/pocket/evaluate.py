@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from transformers import Phi3ForCausalLM
 
 from .dialogue import TASKS, Conversation, rule_turn
+from .dialogue import task as make
 from .grammar import Document
 from .tasks import Turn
 
@@ -42,7 +43,7 @@ def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
         if task == "system rule":
             made.append(rule_turn(document))
             continue
-        turn = TASKS["reading" if task == "not in the text" else task][1](document)
+        turn = make("reading" if task == "not in the text" else task)(document)
         if turn.task == task:
             made.append(Conversation(turn.system, (turn,)))
     return made
@@ -55,7 +56,9 @@ def prompt_ids(tokenizer: Tokenizer, system: str, prompt: str) -> list[int]:
 
 
 @torch.inference_mode()
-def greedy(model: Phi3ForCausalLM, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_tokens: int = 120) -> list[str]:
+def greedy(
+    model: Phi3ForCausalLM, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_tokens: int = 120
+) -> list[str]:
     """Greedy answers, in batches of similar length (padded on the left)."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)

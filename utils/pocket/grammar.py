@@ -103,8 +103,38 @@ class Document:
         return str(self.phrasing(options) if name in words["reserved"] else self.choice(options))
 
 
-ONSETS = "b br c d dr f g gr h j k kl l m n p pl r s sk sl st t tr v w z sh th".split()
-NUCLEI = "a e i o u a e i o ai ea ou".split()
+ONSETS = [
+    "b",
+    "br",
+    "c",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "r",
+    "s",
+    "sk",
+    "sl",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "w",
+    "z",
+    "sh",
+    "th",
+]
+NUCLEI = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou"]
 CODAS = ["", "", "", "", "l", "n", "r", "s", "m", "t", "nd", "rk", "ll", "lin", "ven", "ra"]
 
 
@@ -145,7 +175,9 @@ def _number(low: int, high: int) -> Callable[[Document], str]:
 
 
 def _time(document: Document) -> str:
-    return f"{document.rng.randint(5, 22)}:{document.choice(['00', '15', '30', '45', '00', '30', '10', '20', '40', '50'])}"
+    return (
+        f"{document.rng.randint(5, 22)}:{document.choice(['00', '15', '30', '45', '00', '30', '10', '20', '40', '50'])}"
+    )
 
 
 def _date(document: Document) -> str:
@@ -165,5 +197,9 @@ MADE: dict[str, Callable[[Document], str]] = {
 }
 FEMALE = frozenset(load("words")["female"])
 PRONOUNS = {  # (he, she); invented names take "he"
-    "he": ("he", "she"), "him": ("him", "her"), "his": ("his", "her"), "He": ("He", "She"), "His": ("His", "Her"),
+    "he": ("he", "she"),
+    "him": ("him", "her"),
+    "his": ("his", "her"),
+    "He": ("He", "She"),
+    "His": ("His", "Her"),
 }

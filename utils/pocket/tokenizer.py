@@ -1,8 +1,8 @@
 """The one tokenizer of the family: byte-level BPE with Phi-3's special tokens and chat template.
 
 Merges never cross a space, a digit or a punctuation mark, so a name has the same ids after a space, a quote or a
-bracket: without that a tiny model does not learn to copy (see the model card). One exception saves a third of all tokens: the
-most frequent lower-case words also exist with their leading space, as the last merges. Digits stay single tokens.
+bracket: without that a tiny model does not learn to copy. One exception saves a third of all tokens: the most
+frequent lower-case words also exist with their leading space, as the last merges. Digits stay single tokens.
 Any text can be encoded, since all 256 bytes are tokens. It is trained on the corpus in six languages.
 """
 
@@ -29,8 +29,17 @@ SIZE = 4096
 SPACED_WORDS = 700  # lower-case words that also get a token with their leading space
 FIRST = ("<unk>", "<s>", "</s>")
 LAST = (  # in Phi-3's order: there <|endoftext|> is 32000, here it is 4085
-    "<|endoftext|>", "<|assistant|>", "<|placeholder1|>", "<|placeholder2|>", "<|placeholder3|>", "<|placeholder4|>",
-    "<|system|>", "<|end|>", "<|placeholder5|>", "<|placeholder6|>", "<|user|>",
+    "<|endoftext|>",
+    "<|assistant|>",
+    "<|placeholder1|>",
+    "<|placeholder2|>",
+    "<|placeholder3|>",
+    "<|placeholder4|>",
+    "<|system|>",
+    "<|end|>",
+    "<|placeholder5|>",
+    "<|placeholder6|>",
+    "<|user|>",
 )
 TEMPLATE = (  # Phi-3.5-mini-instruct's
     "{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}"
@@ -89,9 +98,14 @@ def _assemble(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Toke
     ids = [*range(len(FIRST)), *range(SIZE - len(LAST), SIZE)]
     made["added_tokens"] = [
         {
-            "id": i, "content": name, "single_word": False, "lstrip": False,
-            "rstrip": name not in ("<unk>", "<s>", "<|endoftext|>"),  # as in Phi-3: the newline after <|user|> is swallowed
-            "normalized": False, "special": True,
+            "id": i,
+            "content": name,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": name
+            not in ("<unk>", "<s>", "<|endoftext|>"),  # as in Phi-3: the newline after <|user|> is swallowed
+            "normalized": False,
+            "special": True,
         }
         for i, name in zip(ids, names, strict=True)
     ]
@@ -103,8 +117,15 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 1024, "clean_up_tokenization_spaces": False,
-        "add_bos_token": False, "add_eos_token": False, "bos_token": "<s>", "eos_token": "<|endoftext|>",
-        "pad_token": "<|endoftext|>", "unk_token": "<unk>", "padding_side": "left",
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": 1024,
+        "clean_up_tokenization_spaces": False,
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "bos_token": "<s>",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": "<unk>",
+        "padding_side": "left",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -25,7 +25,7 @@ def check(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        files = sorted({folder / name for name in _json(index).get("weight_map", {}).values()})
+        files = _shards(index)
     if not files:
         pickles = sorted(f.name for f in folder.iterdir() if f.suffix in PICKLES)
         if pickles:
@@ -39,9 +39,13 @@ def check(folder: Path) -> list[Path]:
     return files
 
 
-def context(folder: Path) -> int:
-    """How many tokens the model can hold, prompt and answer together."""
-    return int(_json(folder / "config.json").get("max_position_embeddings", 2048))
+def _shards(index: Path) -> list[Path]:
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise BadModel(f"{index.name} is damaged: it lists no files. {RESTORE.format(index.name)}")
+    if any(Path(name).name != name for name in names.values()):
+        raise BadModel(f"{index.name} names a file outside {index.parent.name}, so this model is refused.")
+    return sorted({index.with_name(name) for name in names.values()})
 
 
 def _json(file: Path) -> dict[str, Any]:

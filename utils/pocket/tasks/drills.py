@@ -7,7 +7,20 @@ import re
 from ..grammar import Document, invented, load
 from . import Turn
 
-ORDERS = ("soups", "teas", "coffees", "cakes", "beds", "sandwiches", "juices", "blankets", "maps", "lemonades", "towels", "candles")
+ORDERS = (
+    "soups",
+    "teas",
+    "coffees",
+    "cakes",
+    "beds",
+    "sandwiches",
+    "juices",
+    "blankets",
+    "maps",
+    "lemonades",
+    "towels",
+    "candles",
+)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -29,8 +42,25 @@ def copy(document: Document) -> Turn:
     return Turn("copy", document.frame(load("dialogue")["copy_prompts"], text=text), text)
 
 
+def long_copy(document: Document) -> Turn:
+    """The same with more and other words: names, dates, pieces of sentences, in no order."""
+    exchanges = load("field")["exchange"]
+    makers = (
+        lambda: invented(document, document.rng.randint(1, 3)),
+        lambda: f"{invented(document, 2)} {invented(document, 2)}",
+        lambda: document.expand(document.choice(["{place}", "{trail}", "{date}", "{time}", "{surname}", "{item}"])),
+        lambda: document.rng.choice(document.choice(exchanges)["replies"][0].split(" ")),
+        lambda: document.rng.choice(document.choice(exchanges)["replies"][0].split(" ")),
+        lambda: str(document.rng.randint(2, 999)),
+    )
+    text = " ".join(document.choice(makers)() for _ in range(document.rng.randint(3, 14)))
+    return Turn("copy", document.frame(load("dialogue")["copy_prompts"], text=text), text)
+
+
 def letters(document: Document) -> Turn:
-    word = document.choice([invented(document, 2), document.slot("item"), document.slot("food"), document.slot("guest")])
+    word = document.choice(
+        [invented(document, 2), document.slot("item"), document.slot("food"), document.slot("guest")]
+    )
     prompt = document.frame(load("dialogue")["letter_prompts"], text=word)
     return Turn("letters", prompt, "-".join(word.replace(" ", "")))
 

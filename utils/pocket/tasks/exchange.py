@@ -39,13 +39,15 @@ def capital(text: str) -> str:
 def as_typed(document: Document, prompt: str) -> str:
     """`prompt` as somebody might type it."""
     words = load("dialogue")
-    lowered = prompt if prompt[:2].isupper() or prompt.split(" ")[0] in ("I", "I'm") else prompt[:1].lower() + prompt[1:]
+    lowered = (
+        prompt if prompt[:2].isupper() or prompt.split(" ")[0] in ("I", "I'm") else prompt[:1].lower() + prompt[1:]
+    )
     if document.chance(0.2):
         prompt = document.expand(document.phrasing(words["before"])) + lowered
     elif document.chance(0.25) and prompt.endswith("?"):
         prompt = document.expand(document.phrasing(words["indirect"])) + " " + prompt
     elif document.chance(0.25):
-        return lowered.rstrip("?.") if document.chance(0.6) else lowered
+        return (lowered.rstrip("?.") or lowered) if document.chance(0.6) else lowered
     if document.chance(0.12):
         prompt += " " + document.expand(document.phrasing(words["after"]))
     return prompt

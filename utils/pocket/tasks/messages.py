@@ -9,7 +9,7 @@ from ..grammar import Document
 from . import Turn
 
 DIETS = ("vegetarian", "vegan", "no nuts", "no milk", "gluten-free")
-WORDS = "zero one two three four five six seven eight nine".split()
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def booking(document: Document) -> Turn:
@@ -17,8 +17,11 @@ def booking(document: Document) -> Turn:
     messages = document.use("messages")
     guests, nights = document.rng.randint(2, 9), document.rng.randint(2, 7)
     record: dict[str, Any] = {
-        "name": f"{document.slot('guest')} {document.slot('surname')}", "guests": guests, "nights": nights,
-        "date": document.slot("date"), "diet": "none",
+        "name": f"{document.slot('guest')} {document.slot('surname')}",
+        "guests": guests,
+        "nights": nights,
+        "date": document.slot("date"),
+        "diet": "none",
     }
     document.slots.update(fullname=record["name"], guests=_written(document, guests), nights=_written(document, nights))
     templates = messages["booking_no_diet"]

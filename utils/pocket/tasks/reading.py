@@ -75,11 +75,15 @@ def summary(document: Document) -> Turn:
     sentences = [document.expand(document.choice(aspect["sentences"])) for aspect in aspects]
     clauses = [document.expand(aspect["clause"]) for aspect in aspects]
     for _ in range(document.choice([0, 1, 2])):
-        sentences.insert(document.rng.randint(0, len(sentences)), document.expand(document.choice(reading["report_filler"])))
+        sentences.insert(
+            document.rng.randint(0, len(sentences)), document.expand(document.choice(reading["report_filler"]))
+        )
     intro = document.expand(document.phrasing(reading["report_intro"]))
     if document.slots.get("trail") is None:
         intro = f"Report from the {document.slot('trail')}. " + intro
     report = " ".join(capital(sentence) for sentence in [intro, *sentences])
     prompt = document.frame(reading["summary_prompts"]) + document.choice([" ", "\n", "\n\n"]) + report
     listed = ", ".join(clauses[:-1]) + " and " + clauses[-1]
-    return Turn("summary", prompt, f"On the {document.slots['trail']}, {listed}.", facts=(document.slots["trail"], *clauses))
+    return Turn(
+        "summary", prompt, f"On the {document.slots['trail']}, {listed}.", facts=(document.slots["trail"], *clauses)
+    )

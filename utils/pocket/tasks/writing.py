@@ -20,8 +20,12 @@ def sentiment(document: Document) -> Turn:
     sides = {"positive": ["praise"] * 2, "negative": ["complaint"] * 2, "mixed": ["praise", "complaint"]}[label]
     document.rng.shuffle(sides)
     clauses = [document.expand(document.choice(writing[side])) for side in sides]
-    joint = document.choice([", but ", ". However, ", ", although "] if label == "mixed" else [" and ", ", and ", ". Also, "])
-    entry = capital(joint.join(clauses[: 1 if label != "mixed" and document.chance(0.4) else 2])) + document.choice([".", ".", "!"])
+    joint = document.choice(
+        [", but ", ". However, ", ", although "] if label == "mixed" else [" and ", ", and ", ". Also, "]
+    )
+    entry = capital(joint.join(clauses[: 1 if label != "mixed" and document.chance(0.4) else 2])) + document.choice(
+        [".", ".", "!"]
+    )
     for _ in range(document.choice([0, 1, 1, 2])):
         neutral = capital(document.expand(document.choice(writing["neutral"])))
         entry = f"{neutral} {entry}" if document.chance(0.6) else f"{entry} {neutral}"
@@ -54,7 +58,9 @@ def completion(document: Document) -> Turn:
 @cache
 def _prose_sources() -> tuple[tuple[str, str], ...]:
     """(file, sentence) to learn plain text from: prose and the course's own answers."""
-    replies = [(f, r) for f in FILES for e in load(f)["exchange"] if e["category"] in ("field", "hut") for r in e["replies"]]
+    replies = [
+        (f, r) for f in FILES for e in load(f)["exchange"] if e["category"] in ("field", "hut") for r in e["replies"]
+    ]
     return (*(("writing", sentence) for sentence in load("writing")["prose"]), *replies)
 
 

@@ -1,0 +1,72 @@
+"""The committed weights: what the model card says of them is what a fresh sample of held-out documents shows."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import Phi3ForCausalLM
+
+from utils.pocket import NAMES, folder
+from utils.pocket.evaluate import TASK_NAMES, answers
+from utils.pocket.train import data_hash
+
+PROMISED = {  # least held-out accuracy
+    "field": 0.90,
+    "reading": 0.80,
+    "not in the text": 0.90,
+    "sentiment": 0.90,
+    "booking": 0.85,
+    "tool call": 0.85,
+    "sums": 0.80,
+    "spelling": 0.80,
+    "summary": 0.80,
+}
+SAMPLE = 24
+
+
+@pytest.fixture(scope="module")
+def model() -> Phi3ForCausalLM:
+    return Phi3ForCausalLM.from_pretrained(folder("pocket-phi-3-mini"), dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(folder("pocket-phi-3-mini") / "tokenizer.json"))
+
+
+def record(name: str) -> dict:
+    return json.loads((folder(name) / "training.json").read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_is_complete_and_keeps_the_promises(name):
+    made = record(name)
+    assert set(made["scores"]) == set(TASK_NAMES)
+    assert {task: made["scores"][task] for task in PROMISED if made["scores"][task] < PROMISED[task]} == {}
+    assert made["minutes"] <= 90
+    assert made["data_sha256"] == data_hash(made["seed"]), "the corpus has changed since the model was trained"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_gives_the_recorded_scores(name):
+    card = (folder(name) / "README.md").read_text()
+    for task, score in record(name)["scores"].items():
+        assert f"| {task} | {score:.1%} |" in card
+    assert f"{record(name)['parameters'] / 1e6:.1f} million" in card
+
+
+@pytest.mark.parametrize("task", PROMISED)
+def test_a_fresh_sample_agrees_with_the_card(model, tokenizer, task):
+    """Other held-out documents than the card's; 0.2 is three standard deviations of a sample of this size at 0.88."""
+    right = sum(answer.right for answer in answers(model, tokenizer, task, SAMPLE, seed=1)) / SAMPLE
+    assert right >= PROMISED[task] - 0.2
+
+
+def test_stories_are_english_sentences(model, tokenizer):
+    for answer in answers(model, tokenizer, "story", 8, seed=1):
+        sentences = answer.text.split(". ")
+        assert 3 <= len(sentences) <= 12
+        assert len(set(sentences)) == len(sentences), "it repeats itself"
+        assert answer.text[0].isupper()
+        assert answer.text[-1] in '.!?"'

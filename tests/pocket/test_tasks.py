@@ -1,0 +1,123 @@
+"""The corpus: every task makes clean, solvable documents, and what the references claim can be recomputed."""
+
+import ast
+import json
+import random
+import re
+
+import pytest
+
+from utils.pocket.dialogue import TASKS, conversation, rule_turn
+from utils.pocket.dialogue import task as make
+from utils.pocket.grammar import Document
+from utils.pocket.tasks import Turn
+from utils.pocket.tasks.reading import NOT_SAID
+
+
+def turns(task: str, count: int = 150, held_out: bool = False) -> list[Turn]:
+    return [make(task)(Document(random.Random(f"{task}{i}"), held_out)) for i in range(count)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("held_out", [False, True])
+def test_no_markup_is_left_and_nothing_is_empty(task, held_out):
+    for turn in turns(task, held_out=held_out):
+        assert turn.reply.strip()
+        assert turn.prompt.strip() or task == "prose"
+        if task not in ("booking", "entities", "tool call", "copy"):
+            assert not re.search(r"[{}|\[\]]", turn.system + turn.prompt + turn.reply), turn
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_prompts_are_varied(task):
+    if task != "prose":
+        assert len({turn.prompt for turn in turns(task, 200)}) > 150
+
+
+@pytest.mark.parametrize("task", ["field", "hut", "talk", "refuse", "unknown", "code"])
+def test_held_out_questions_were_never_trained_on(task):
+    train = {turn.prompt for turn in turns(task, 4000)}
+    held_out = [turn.prompt for turn in turns(task, 300, held_out=True)]
+    assert sum(prompt in train for prompt in held_out) / len(held_out) < 0.01
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_answers_to_passages_are_in_the_passage(held_out):
+    told = [turn for turn in turns("reading", 300, held_out) if turn.reply != NOT_SAID]
+    assert len(told) > 150
+    for turn in told:
+        words = [word for word in re.findall(r"[A-Z][a-z]+|\d+", turn.reply[1:]) if len(word) > 1]
+        assert all(word in turn.prompt for word in words), turn
+
+
+def test_bookings_are_json_with_what_the_message_says():
+    for turn in turns("booking"):
+        record = json.loads(turn.reply)
+        assert list(record) == ["name", "guests", "nights", "date", "diet"]
+        assert record["name"] in turn.prompt
+        assert record["date"] in turn.prompt
+        assert record["diet"] == "none" or record["diet"] in turn.prompt
+
+
+def test_entities_are_json_and_stand_in_the_text():
+    for turn in turns("entities"):
+        for values in json.loads(turn.reply).values():
+            assert all(value in turn.prompt for value in values)
+
+
+def test_tool_calls_name_an_offered_tool_with_arguments_from_the_request():
+    for turn in turns("tool call"):
+        if turn.reply == "none":
+            continue
+        call = json.loads(turn.reply)
+        assert f"{call['tool']}({', '.join(call['arguments'])}):" in turn.system
+        assert all(str(value) in turn.prompt for value in call["arguments"].values()), turn
+
+
+def test_sums_differences_and_bills_are_right():
+    for turn in [*turns("sums"), *turns("differences")]:
+        left, right = turn.reply.split(" = ")
+        a, operator, b = left.split()
+        assert (int(a) + int(b) if operator == "+" else int(a) - int(b)) == int(right) >= 0
+    for turn in turns("bill"):
+        n, p, m, q = map(int, re.findall(r"\d+", turn.prompt)[-4:])
+        assert turn.reply.endswith(f"= {n * p + m * q} euros.")
+
+
+def test_misspelt_sentences_differ_and_are_not_in_the_prompt():
+    assert all(turn.reply not in turn.prompt for turn in turns("spelling"))
+
+
+def test_one_line_code_is_python():
+    for turn in turns("code"):
+        ast.parse(turn.reply)
+        assert "\n" not in turn.reply
+
+
+def test_summaries_keep_their_facts():
+    for turn in turns("summary"):
+        assert turn.right(turn.reply)
+        assert not turn.right(turn.reply.replace(turn.facts[1], ""))
+        assert turn.reply.count(".") == 1
+
+
+def test_a_conversation_depends_on_its_number_alone():
+    assert [conversation(i) for i in range(50)] == [conversation(i) for i in range(50)]
+    assert len({repr(conversation(i)) for i in range(500)}) > 490
+
+
+def test_copy_drills_have_their_share_and_are_in_the_prompt():
+    drills = [c.turns[0] for c in (conversation(i, copying=0.5) for i in range(1000)) if c.turns[0].task == "copy"]
+    assert 450 < len(drills) < 580
+    assert all(turn.reply in turn.prompt for turn in drills if not turn.accept)
+
+
+def test_a_system_rule_shapes_the_reply_and_keeps_the_answer():
+    for i in range(50):
+        made = rule_turn(Document(random.Random(i)))
+        [turn] = made.turns
+        [answer] = turn.accept
+        phrase = turn.reply.replace(answer, "").strip()
+        assert phrase
+        assert phrase in made.system
+        assert turn.reply in (f"{answer} {phrase}", f"{phrase} {answer}")

@@ -1,0 +1,72 @@
+"""Runs ONNX Runtime GenAI's own model builder, and sees to it that its result appears whole or not at all.
+
+It knows nothing of caches or keys: it is told what to build and where. Ctrl-C, a killed process and a full disk leave
+nothing at the final path.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from utils.errors import ExportFailed
+
+ROOM = 5  # bytes asked for per byte of 16-bit weights: float32 twice (the builder's temporary copy and ours), and some
+FULL = ("No space left", "Disk quota", "File too large", os.strerror(errno.ENOSPC))
+
+
+def build(folder: Path, precision: str, final: Path, weight_bytes: int) -> None:
+    """Builds in a folder beside `final`, then renames. Raises ExportFailed or OSError."""
+    needed = ROOM * weight_bytes
+    if shutil.disk_usage(final.parent).free < needed:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: about {needed / 1e6:,.0f} MB are needed")
+    for left_over in (final, *final.parent.glob(f".{final.name}-*")):  # damaged, or of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    building = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}-"))
+    try:
+        _run(folder, precision, building, final)
+        sizes = {f.name: f.stat().st_size for f in sorted(building.iterdir()) if f.is_file()}
+        (building / "export.json").write_text(json.dumps(sizes, indent=1))
+        os.replace(building, final)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _run(folder: Path, precision: str, target: Path, final: Path) -> None:
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(folder), "-o", str(target)]
+    command += ["-p", precision, "-e", "cpu", "-c", str(target / "tmp")]
+    # A session of its own: Ctrl-C reaches us alone, and we end the builder before we clean up behind it.
+    done = subprocess.run(
+        command,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    shutil.rmtree(target / "tmp", ignore_errors=True)
+    if done.returncode or not (target / "genai_config.json").exists():
+        raise ExportFailed(reason(done.stdout, final))
+
+
+def reason(output: str, final: Path) -> str:
+    """The builder's or the system's own words, turned into what happened and what to do."""
+    cache = final.parent
+    if any(sign in output for sign in FULL):
+        return (
+            f"The disk is full: {final.name} could not be written to {cache}. "
+            "Free some space, or set SLM_CACHE to a folder on another disk."
+        )
+    if "No module named" in output:
+        missing = output.rpartition("No module named")[2].strip().strip("'\"")
+        return f"The export needs the package {missing}, which is not installed. Run `python -m utils setup`."
+    last = (output.strip().splitlines() or ["it gave no reason"])[-1]
+    return f"The model could not be exported to {cache}: {last[:300]}. Nothing was left behind; try again."
