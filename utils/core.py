@@ -5,7 +5,6 @@ Standard library only. It knows no SDK, no file and no network: a `Backend` is a
 
 from __future__ import annotations
 
-import html
 import math
 import numbers
 import time
@@ -149,11 +148,14 @@ class Completion:
         facts += {"stop": [], "length": ["cut off at the token limit"], None: ["incomplete"]}.get(
             self.finish_reason, [_escaped(str(self.finish_reason))]
         )
-        return f"{' · '.join(facts)}\n\n<pre>{_escaped(self.text)}</pre>"
+        style = "white-space:pre-wrap;word-break:normal;margin:0 1em"  # JupyterLab would break lines within words
+        return f"{' · '.join(facts)}\n\n<pre style=\"{style}\">{_escaped(self.text)}</pre>"
 
 
 def _escaped(text: str) -> str:
     """`text` so that neither HTML, Markdown nor MathJax finds anything in it to act on."""
+    import html  # here: only a notebook needs it
+
     return html.escape(text).translate({ord(c): f"&#{ord(c)};" for c in "$\\`@*_[]"})
 
 

@@ -5,7 +5,6 @@ It reads no weights and opens no connection; real models are looked for in Huggi
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
         raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, _names(route))}")
     if mode == "offline":
         raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those. Try {row.stand_in!r}.")
-    found = _downloaded(row.ids[route.name])
+    found = downloaded(row.ids[route.name])
     if found:
         return Target(model=row.name, source="live", folder=found, precision=precision)
     if mode == "live":
@@ -57,6 +56,8 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
 
 def suggest(name: str, known: list[str]) -> str:
     """The known name that `name` may have meant, else all of them."""
+    import difflib  # here: only a wrong name needs it
+
     close = difflib.get_close_matches(name, known, 1)
     return f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
 
@@ -90,7 +91,7 @@ def _names(route: Route) -> list[str]:
     return [m.name for m in catalog.load().models.values() if m.kind == "pocket" or route.name in m.ids]
 
 
-def _downloaded(name: str) -> Path | None:
+def downloaded(name: str) -> Path | None:
     """The folder of `owner/repository[/folder]` in Hugging Face's cache, if it is there."""
     owner, repository, *below = name.split("/")
     hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")

@@ -73,10 +73,10 @@ def _check_safetensors(file: Path) -> None:
             (length,) = struct.unpack("<Q", start)
             header: Any = json.loads(stream.read(length)) if length < size else None
         ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
     except OSError:
         raise BadModel(f"{where} is missing or cannot be read. {restore}") from None
     except (struct.error, ValueError, TypeError, AttributeError, KeyError, IndexError):
         raise BadModel(f"{where} is damaged: its header cannot be read. {restore}") from None
-    whole = 8 + length + max(ends, default=0)
     if size != whole:
         raise BadModel(f"{where} is damaged: {size:,} bytes instead of {whole:,}. {restore}")

@@ -1,0 +1,114 @@
+import http.server
+import threading
+
+import pytest
+
+from utils import catalog, doctor
+from utils.doctor import Finding, check
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A loopback server that answers as Ollama does, on a port of its own."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        body = b'{"version": "0.13.1"}'
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OLLAMA_HOST", f"http://localhost:{running.server_port}")
+        yield Handler
+        running.shutdown()
+
+
+def named(name, findings=None):
+    return next(f for f in findings or check() if f.name == name)
+
+
+def test_it_reports_what_the_lessons_need():
+    findings = {f.name: f for f in check()}
+    for name in (
+        "Python",
+        "torch",
+        "transformers",
+        "onnxruntime-genai",
+        "jupyterlab",
+        "ipywidgets",
+        "pocket-phi-3-mini",
+    ):
+        assert findings[name].status == "ok", findings[name]
+    assert set(findings) >= {"Memory", "Disk", "GPU", "Real Phi weights", "Ollama", "HF_TOKEN", "NVIDIA_API_KEY"}
+    assert all(f.status == "ok" or f.fix for f in findings.values())
+
+
+def test_a_missing_or_old_package_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "1.0", "ipywidgets": "99.0"})
+    findings = check()
+    assert named("no-such-package", findings) == Finding(
+        "no-such-package", "missing", "not installed", "Run `python -m utils setup`."
+    )
+    old = named("ipywidgets", findings)
+    assert old.status == "missing" and "99.0 needed" in old.detail and old.fix
+
+
+def test_missing_weights_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.pocket.folder", lambda name: tmp_path / name)
+    found = named("pocket-phi-3-mini")
+    assert found.status == "missing" and "no model folder" in found.detail and "git checkout" in found.fix
+
+
+def test_keys_are_set_or_not_and_never_shown(monkeypatch):
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-this-must-not-be-seen")
+    monkeypatch.setattr(catalog, "_dotenv", lambda file: {})
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    findings = check()
+    assert named("NVIDIA_API_KEY", findings) == Finding("NVIDIA_API_KEY", "ok", "set")
+    assert named("HF_TOKEN", findings).status == "warn" and named("HF_TOKEN", findings).detail == "not set"
+    assert "must-not-be-seen" not in repr(findings)
+
+
+def test_ollama_is_found_on_loopback(server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a proxy must not come between
+    assert named("Ollama").status == "ok" and "0.13.1" in named("Ollama").detail
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"nothing": 1}', b"\xff", b""])
+def test_something_else_on_that_port_is_not_ollama(server, body):
+    server.body = body
+    assert named("Ollama").status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1:1", "does not answer on port 1"),
+        ("http://192.0.2.7:11434", "192.0.2.7 is another machine: not asked"),
+        ("example.com", "not asked"),
+        ("127.0.0.1:port", "not asked"),
+    ],
+)
+def test_no_ollama_is_said_without_waiting(monkeypatch, host, said):
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    found = named("Ollama")
+    assert found.status == "warn" and said in found.detail
+
+
+def test_scarce_memory_and_disk_are_warned_of(monkeypatch):
+    import shutil
+    from types import SimpleNamespace
+
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4e8, total=4e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1e8))
+    findings = check()
+    assert named("Memory", findings).status == "warn" and "0.4 GB free of 4.0 GB" in named("Memory", findings).detail
+    assert named("Disk", findings).status == "warn" and "SLM_CACHE" in named("Disk", findings).fix

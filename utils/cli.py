@@ -1,0 +1,118 @@
+"""The commands that need the packages: ask, doctor, bench, pocket. `python -m utils` hands them on to `main`.
+
+It reads arguments and prints. What an answer, a finding or a measurement is, other modules know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from utils.backends import connect
+from utils.core import Completion, Options, as_messages, complete
+from utils.errors import BackendError
+from utils.pocket import export
+
+STATUS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns the exit status: 0, 1 for an error, 2 for wrong arguments, 130 for Ctrl-C."""
+    _speak_plainly()
+    command = COMMANDS.get(argv[0] if argv else "")
+    if command is None:
+        print(f"usage: python -m utils {{{','.join(COMMANDS)}}} ...", file=sys.stderr)
+        return 2
+    try:
+        return command(argv[1:])
+    except BackendError as error:
+        print("\n" * bool(error.partial) + str(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` for example, has gone; Python must not try to write at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"python -m utils {command}", description=description)
+
+
+def _speak_plainly() -> None:
+    """Progress goes to stderr; letters that the terminal lacks become '?' instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    export.say = partial(print, file=sys.stderr, flush=True)
+
+
+def _ask(argv: list[str]) -> int:
+    parser = _parser("ask", "Put one question to a model and print its answer as it comes.")
+    parser.add_argument("prompt", nargs="+")
+    parser.add_argument("--route", default="onnx", help="onnx (default), transformers, ...")
+    parser.add_argument("--model", help="a name, such as pocket-phi-3-mini or pocket-phi-3-mini:int4, or a folder")
+    parser.add_argument("--mode", help="auto (default), offline or live")
+    parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="length of the answer at most")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 (default): no chance involved")
+    given = parser.parse_args(argv)
+    options = Options(max_tokens=given.max_tokens, temperature=given.temperature)
+    prompt = " ".join(given.prompt)
+    as_messages(prompt)  # before seconds go into loading
+    answer = complete(connect(given.route, given.model, mode=given.mode), prompt, options, on_text=_print)
+    print(flush=True)
+    print(_footer(answer), file=sys.stderr)
+    return 0
+
+
+def _print(text: str) -> None:
+    """Without control characters: a model must not be able to steer the terminal."""
+    print("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text), end="", flush=True)
+
+
+def _footer(answer: Completion) -> str:
+    facts = [f"{answer.tokens} tokens"] if answer.tokens is not None else []
+    if not math.isnan(answer.first_token_s):
+        facts.append(f"the first after {answer.first_token_s:.3f} s")
+    if not math.isnan(answer.tokens_per_s):
+        facts.append(f"then {answer.tokens_per_s:,.0f} tokens/s")
+    if answer.finish_reason != "stop":
+        facts.append("cut off at the token limit" if answer.finish_reason == "length" else "incomplete")
+    return f"[{answer.badge}] {answer.model} on {answer.backend}: {', '.join(facts)}"
+
+
+def _doctor(argv: list[str]) -> int:
+    from utils.doctor import check
+
+    _parser("doctor", "Say what runs on this machine, and what would be needed for more.").parse_args(argv)
+    findings = check()
+    name, detail = max(len(f.name) for f in findings), max(len(f.detail) for f in findings)
+    for f in findings:
+        print(f"{STATUS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}".rstrip())
+    return int(any(f.status == "missing" for f in findings))
+
+
+def _bench(argv: list[str]) -> int:
+    from utils import bench
+
+    parser = _parser("bench", "Measure speed, side by side with bare scripts.")
+    parser.add_argument("--pairs", type=int, default=9, metavar="N", help="pairs of runs for each row (default 9)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args(argv)
+    rows = bench.run(given.pairs)
+    print(bench.as_json(rows) if given.json else bench.as_table(rows))
+    return 0
+
+
+def _pocket(argv: list[str]) -> int:
+    from utils.pocket.cli import main as pocket
+
+    return pocket(argv)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"ask": _ask, "doctor": _doctor, "bench": _bench, "pocket": _pocket}

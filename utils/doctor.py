@@ -1,0 +1,159 @@
+"""What runs on this machine, and what would be needed for more.
+
+Looks, and changes nothing; imports no large library. Keys are reported as set or not, never shown.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.metadata
+import ipaddress
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from utils import catalog, pocket
+from utils.backends.target import downloaded
+from utils.errors import BackendError
+from utils.pocket import export, weights
+
+SETUP = "Run `python -m utils setup`."
+PACKAGES = {
+    "torch": "2.13",
+    "transformers": "5.10",
+    "onnxruntime-genai": "0.18",
+    "jupyterlab": "4.6",
+    "ipywidgets": "8.1",
+}
+OLLAMA_WAIT = 0.3  # seconds
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`ok`; `warn`: something optional is absent or scarce; `missing`: the lessons need it. `fix` says what to do."""
+
+    name: str
+    status: Literal["ok", "warn", "missing"]
+    detail: str
+    fix: str = ""
+
+
+def check() -> list[Finding]:
+    """All findings, what the lessons need first. Takes well under a second."""
+    needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
+    return [*needed, _gpu(), _real_weights(), _ollama(), *_keys()]
+
+
+def _python() -> Finding:
+    return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _packages() -> Iterator[Finding]:
+    for name, floor in PACKAGES.items():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "missing", "not installed", SETUP)
+            continue
+        old = _numbers(version) < _numbers(floor)
+        yield Finding(name, "missing" if old else "ok", f"{version}, {floor} needed" if old else version, SETUP * old)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
+
+
+def _memory() -> Finding:
+    try:
+        import psutil
+    except ImportError:
+        return Finding("Memory", "warn", "unknown", SETUP)
+    memory = psutil.virtual_memory()
+    detail = f"{memory.available / GB:.1f} GB free of {memory.total / GB:.1f} GB"
+    if memory.available < GB:
+        return Finding("Memory", "warn", detail, "Close other programs: training lessons need about 1 GB.")
+    return Finding("Memory", "ok", detail)
+
+
+def _disk() -> Finding:
+    folder = catalog.cache_folder()
+    there = next(f for f in (folder, *folder.parents) if f.exists())
+    free = shutil.disk_usage(there).free
+    detail = f"{free / GB:.1f} GB free for the cache folder"
+    if free < GB / 2:
+        return Finding("Disk", "warn", detail, "Free some space, or set SLM_CACHE to a folder on another disk.")
+    return Finding("Disk", "ok", detail)
+
+
+def _pocket() -> Iterator[Finding]:
+    for name in pocket.NAMES:
+        try:
+            size = sum(f.stat().st_size for f in weights.check(pocket.folder(name)))
+            yield Finding(name, "ok", f"weights whole, {size / 1e6:.1f} MB")
+        except BackendError as error:
+            what, _, fix = str(error).partition(". ")
+            yield Finding(name, "missing", what, fix)
+
+
+def _exports() -> Iterator[Finding]:
+    for name in pocket.NAMES:
+        try:
+            done = [p for p in ("fp32", "int4") if export.cached(pocket.folder(name), p)]
+        except BackendError:
+            continue  # _pocket has said it
+        detail = " and ".join(done) or "not made yet: the first answer takes some seconds longer"
+        yield Finding(f"{name} as ONNX", "ok", detail)
+
+
+def _gpu() -> Finding:
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return Finding("GPU", "ok", "Apple silicon")
+    command = shutil.which("nvidia-smi")
+    if command:
+        try:
+            query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+            found = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+            return Finding("GPU", "ok", found.replace("\n", "; "))
+        except (OSError, subprocess.SubprocessError):
+            return Finding("GPU", "warn", "NVIDIA's driver does not answer", "Not needed: the lessons run without it.")
+    return Finding("GPU", "ok", "none, and none is needed")
+
+
+def _real_weights() -> Finding:
+    found = {m.name for m in catalog.load().models.values() for name in m.ids.values() if downloaded(name)}
+    if found:
+        return Finding("Real Phi weights", "ok", ", ".join(sorted(found)))
+    return Finding("Real Phi weights", "warn", "none on this machine", "Optional: lesson 00 says how to get them.")
+
+
+def _ollama() -> Finding:
+    address = urlsplit("//" + (catalog.variable("OLLAMA_HOST") or "").split("://")[-1])
+    try:
+        host, port = address.hostname or "127.0.0.1", address.port or 11434
+        host = "127.0.0.1" if host in ("localhost", "0.0.0.0", "::") else host
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        host, port, here = "OLLAMA_HOST", 0, False
+    if not here:
+        return Finding("Ollama", "warn", f"{host} is another machine: not asked", "Optional.")
+    try:
+        connection = http.client.HTTPConnection(host, port, timeout=OLLAMA_WAIT)  # knows no proxy
+        connection.request("GET", "/api/version")
+        version = json.loads(connection.getresponse().read(1000))["version"]
+        return Finding("Ollama", "ok", f"version {str(version)[:20]} on port {port}")
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return Finding("Ollama", "warn", f"does not answer on port {port}", "Optional: `ollama serve` starts it.")
+
+
+def _keys() -> Iterator[Finding]:
+    for key in catalog.load().keys.values():
+        if catalog.variable(key.name):
+            yield Finding(key.name, "ok", "set")
+        else:
+            yield Finding(key.name, "warn", "not set", f"Optional: opens {key.opens}.")
