@@ -1,0 +1,69 @@
+import socket
+import sys
+
+import pytest
+
+from utils import Options, catalog, complete, connect, pocket
+from utils.errors import BadInput, BadModel, NotInstalled
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("onix", "There is no route 'onix'. Did you mean 'onnx'?"),
+        ("smoke-signals", "There is no route 'smoke-signals'. There are: onnx, transformers."),
+        ("", "There is no route ''. There are: onnx, transformers."),
+    ],
+)
+def test_an_unknown_route_is_named_with_the_known_ones(route, said):
+    with pytest.raises(BadInput) as caught:
+        connect(route)
+    assert str(caught.value) == said
+
+
+def test_an_unknown_mode_is_named_with_where_it_came_from(monkeypatch):
+    with pytest.raises(BadInput, match=r"^mode is 'off', but it must be one of auto, offline, live\.$"):
+        connect("onnx", mode="off")
+    monkeypatch.setenv("SLM_MODE", "airplane")
+    with pytest.raises(BadInput, match=r"^SLM_MODE is 'airplane', but it must be one of"):
+        connect("onnx")
+
+
+def test_slm_mode_is_the_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("SLM_MODE", "live")
+    with pytest.raises(NotInstalled):
+        connect("onnx")
+    assert connect("onnx", mode="offline").source == "pocket"
+
+
+@pytest.mark.parametrize(("route", "package"), [("onnx", "onnxruntime-genai"), ("transformers", "torch")])
+def test_a_missing_package_is_named(monkeypatch, route, package):
+    imported = next(name for name, p in catalog.load().routes[route].packages.items() if p == package)
+    monkeypatch.setitem(sys.modules, imported, None)
+    monkeypatch.delitem(sys.modules, f"utils.backends.{route}", raising=False)
+    with pytest.raises(NotInstalled) as caught:
+        connect(route, mode="offline")
+    assert str(caught.value) == (
+        f"The route {route} needs the package {package}, which is missing or broken. Run `python -m utils setup`."
+    )
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers"])
+def test_missing_weights_are_said_by_every_route(monkeypatch, tmp_path, route):
+    monkeypatch.setattr(pocket, "folder", lambda name: tmp_path / name)
+    with pytest.raises(BadModel, match="There is no model folder"):
+        connect(route, mode="offline")
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers"])
+def test_offline_means_that_no_connection_is_tried(monkeypatch, route):
+    def refuse(*arguments):
+        raise AssertionError(f"a connection was tried: {arguments}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    backend = connect(route, mode="offline")
+    assert complete(backend, "What is an SLM?", Options(max_tokens=5)).source == "pocket"
+    backend.close()

@@ -1,0 +1,195 @@
+"""What both local routes promise, asked of both."""
+
+import gc
+import shutil
+import weakref
+
+import pytest
+
+from utils import Options, complete, connect, pocket
+from utils.errors import BackendError, BadInput, BadModel, TooLong, Unsupported
+
+MODEL = "pocket-phi-3-mini"
+QUESTION = "Tell me a story about a fox."
+PICTURE = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": b""}]}]
+
+
+@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4"])
+def backend(request):
+    route, _, precision = request.param.partition(" ")
+    backend = connect(route, f"{MODEL}:{precision}" if precision else MODEL, mode="offline")
+    yield backend
+    backend.close()
+
+
+def test_an_answer_is_labelled_counted_and_timed(backend):
+    answer = complete(backend, QUESTION, Options(max_tokens=30))
+    assert answer.source == "pocket" and answer.badge == "POCKET"
+    assert answer.backend == backend.name and answer.model.startswith(MODEL)
+    assert answer.text and 1 <= answer.tokens <= 30
+    assert answer.prompt_tokens == len(backend.prompt_ids([{"role": "user", "content": QUESTION}]))
+    assert answer.finish_reason == ("length" if answer.tokens == 30 else "stop")
+    assert 0 < answer.first_token_s <= answer.total_s
+
+
+def test_greedy_answers_repeat(backend):
+    answers = {complete(backend, QUESTION, Options(max_tokens=30)).text for _ in range(3)}
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_max_tokens_is_exact(backend, n):
+    answer = complete(backend, QUESTION, Options(max_tokens=n))
+    assert answer.tokens == n and answer.finish_reason == "length"
+
+
+def test_every_step_is_handed_on_at_once(backend):
+    """A chunk never waits for the next: after the first one, the model has made no more tokens than it says."""
+    made = []
+    generate = backend.generate
+    backend.generate = lambda ids, options: (made.append(token) or token for token in generate(ids, options))
+    try:
+        stream = backend.stream([{"role": "user", "content": QUESTION}], Options(max_tokens=20))
+        for chunk in stream:
+            assert len(made) == chunk.tokens
+    finally:
+        del backend.generate
+    assert made
+
+
+def test_a_seed_repeats_a_draw_and_another_seed_does_not(backend):
+    def draw(seed):
+        return complete(backend, QUESTION, Options(max_tokens=30, temperature=1.5, seed=seed)).text
+
+    assert draw(1) == draw(1)
+    assert len({draw(seed) for seed in range(4)}) > 1
+
+
+def test_a_tiny_nucleus_is_the_likeliest_token(backend):
+    greedy = complete(backend, QUESTION, Options(max_tokens=20)).text
+    assert complete(backend, QUESTION, Options(max_tokens=20, temperature=1.0, top_p=1e-6)).text == greedy
+
+
+def test_the_answer_ends_before_a_stop_text(backend):
+    whole = complete(backend, QUESTION, Options(max_tokens=40)).text
+    stop = whole[len(whole) // 2 :][:3]
+    answer = complete(backend, QUESTION, Options(max_tokens=40, stop=("never said", stop)))
+    assert answer.text == whole[: whole.index(stop)]
+    assert answer.finish_reason == "stop"
+
+
+def test_two_answers_at_the_same_time_do_not_mix(backend):
+    options = Options(max_tokens=20)
+    prompts = [[{"role": "user", "content": text}] for text in (QUESTION, "What is an SLM?")]
+    alone = ["".join(chunk.text for chunk in backend.stream(prompt, options)) for prompt in prompts]
+    streams = [backend.stream(prompt, options) for prompt in prompts]
+    mixed = ["", ""]
+    for _ in range(21):
+        for number, stream in enumerate(streams):
+            chunk = next(stream, None)
+            mixed[number] += chunk.text if chunk else ""
+    assert mixed == alone
+
+
+def test_an_answer_that_is_stopped_half_way_leaves_the_backend_usable(backend):
+    whole = complete(backend, QUESTION, Options(max_tokens=20)).text
+    stream = backend.stream([{"role": "user", "content": QUESTION}], Options(max_tokens=20))
+    next(stream)
+    stream.close()
+    assert complete(backend, QUESTION, Options(max_tokens=20)).text == whole
+
+
+def test_the_context_bounds_prompt_and_answer(backend):
+    with pytest.raises(TooLong, match=r"^The prompt is [\d,]+ tokens long, but pocket-phi-3-mini\S* can hold 1,024,"):
+        complete(backend, "hut " * 3000)
+    long = next(n for n in range(480, 1100) if len(ids_of(backend, "hut " * n)) > 1000)
+    answer = complete(backend, "hut " * long, Options(max_tokens=500))
+    assert answer.prompt_tokens + answer.tokens <= 1024
+
+
+def ids_of(backend, text):
+    return backend.prompt_ids([{"role": "user", "content": text}])
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "a\udfffb"])
+def test_bad_prompts_are_refused_by_the_backend_itself(backend, text):
+    with pytest.raises(BadInput):
+        list(backend.stream([{"role": "user", "content": text}], Options()))
+
+
+def test_pictures_are_refused(backend):
+    with pytest.raises(Unsupported, match="cannot look at pictures"):
+        complete(backend, PICTURE)
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers"])
+def test_close_frees_the_model(route):
+    backend = connect(route, MODEL, mode="offline")
+    complete(backend, QUESTION, Options(max_tokens=3))
+    if route == "transformers":
+        model = weakref.ref(backend._model)
+        backend.close()
+        gc.collect()
+        assert model() is None
+    backend.close()
+    backend.close()
+    with pytest.raises(BackendError, match=r"This backend is closed\. Call connect\(\) again\."):
+        complete(backend, QUESTION)
+
+
+def test_a_schema_binds_the_answer_on_the_onnx_route():
+    import json
+
+    schema = {
+        "type": "object",
+        "properties": {"open": {"type": "boolean"}, "beds": {"enum": [1, 2, 3]}},
+        "required": ["open", "beds"],
+        "additionalProperties": False,
+    }
+    backend = connect("onnx", MODEL, mode="offline")
+    answer = complete(backend, "Is the hut open, and how many beds are free?", Options(schema=schema))
+    said = json.loads(answer.text)
+    assert said["open"] in (True, False) and said["beds"] in (1, 2, 3) and len(said) == 2
+    assert answer.finish_reason == "stop"
+    with pytest.raises(BadInput, match=r"^The schema cannot be followed: "):
+        complete(backend, "x", Options(schema={"type": "nonsense"}))
+    assert complete(backend, QUESTION, Options(max_tokens=5)).tokens == 5
+
+
+def test_a_schema_is_refused_by_the_transformers_route():
+    backend = connect("transformers", MODEL, mode="offline")
+    with pytest.raises(Unsupported, match=r"cannot follow a JSON schema\. Use the route onnx\."):
+        complete(backend, QUESTION, Options(schema={}))
+
+
+def test_files_that_no_runtime_can_load_are_refused_in_words(tmp_path):
+    broken = shutil.copytree(connect("onnx", MODEL, mode="offline").folder, tmp_path / "broken")
+    (broken / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BadModel, match=r"broken cannot be loaded: .*Delete that folder and try again\."):
+        connect("onnx", str(broken))
+    strange = shutil.copytree(pocket.folder(MODEL), tmp_path / "strange")
+    (strange / "config.json").write_text('{"model_type": "no-such-architecture"}')
+    with pytest.raises(BadModel, match=r"strange cannot be loaded: "):
+        connect("transformers", str(strange))
+
+
+def test_a_forced_length_is_kept_for_measuring():
+    from utils.backends.onnx import OnnxBackend
+    from utils.backends.target import Target
+
+    target = Target(model=MODEL, source="pocket", folder=pocket.folder(MODEL), precision="fp32")
+    answer = complete(OnnxBackend(target, force_length=True), "Hello", Options(max_tokens=150))
+    assert answer.tokens == 150 and answer.finish_reason == "length"
+
+
+def test_broken_utf8_from_the_model_is_shown_and_nothing_after_it_is_lost():
+    """Ids that spell half a mountain and then a word; ONNX Runtime GenAI's own decoder drops the word."""
+    from tokenizers import Tokenizer
+
+    backend = connect("onnx", MODEL, mode="offline")
+    fast = Tokenizer.from_file(str(pocket.folder(MODEL) / "tokenizer.json"))
+    half = fast.encode("\U0001f3d4", add_special_tokens=False).ids[:-1]
+    ids = half + fast.encode("the hut", add_special_tokens=False).ids
+    assert fast.decode(ids) == "\ufffdthe hut"
+    backend.generate = lambda prompt, options: iter(ids)
+    assert complete(backend, "Hello").text == "\ufffdthe hut"

@@ -1,0 +1,135 @@
+import shutil
+
+import pytest
+
+from utils import catalog, pocket
+from utils.backends.target import Target, resolve
+from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
+
+POCKET = "pocket-phi-3-mini"
+ONNX_PHI = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path, monkeypatch):
+    """An empty Hugging Face cache."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put(hub, repository, file):
+    """As if `repository` had been downloaded."""
+    home = hub / ("models--" + repository.replace("/", "--"))
+    path = home / "snapshots" / "0123abc" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    (home / "refs").mkdir(exist_ok=True)
+    (home / "refs" / "main").write_text("0123abc")
+    return path.parent
+
+
+def target(route, wanted, mode):
+    return resolve(catalog.load().routes[route], wanted, mode)
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers"])
+@pytest.mark.parametrize(("wanted", "mode"), [(None, "offline"), (None, "auto"), (POCKET, "offline"), (POCKET, "auto")])
+def test_without_real_weights_the_pocket_model_answers_and_says_so(route, wanted, mode):
+    want = Target(model=POCKET, source="pocket", folder=pocket.folder(POCKET), precision="fp32")
+    assert target(route, wanted, mode) == want
+
+
+@pytest.mark.parametrize("wanted", ["phi-3.5-mini", "microsoft/Phi-3.5-mini-instruct", None])
+def test_a_real_model_is_used_when_it_is_there(hub, wanted):
+    folder = put(hub, "microsoft/Phi-3.5-mini-instruct", "config.json")
+    for mode in ("auto", "live"):
+        found = target("transformers", wanted, mode)
+        assert (found.model, found.source, found.folder) == ("phi-3.5-mini", "live", folder)
+    if wanted is None:
+        assert target("transformers", None, "offline").source == "pocket"
+    assert target("onnx", "phi-3.5-mini", "auto").source == "pocket"
+
+
+def test_a_real_model_in_a_folder_of_its_repository(hub):
+    put(hub, "microsoft/Phi-3.5-mini-instruct-onnx", "README.md")
+    assert target("onnx", None, "auto").source == "pocket"
+    folder = put(hub, "microsoft/Phi-3.5-mini-instruct-onnx", f"{ONNX_PHI}/genai_config.json")
+    assert target("onnx", None, "auto").folder == folder
+
+
+def test_a_stand_in_never_bears_the_real_name():
+    found = target("onnx", "phi-3.5-mini", "auto")
+    assert (found.model, found.source) == (POCKET, "pocket")
+
+
+@pytest.mark.parametrize(
+    ("route", "wanted", "mode", "error", "said"),
+    [
+        (
+            "onnx",
+            "phi-9",
+            "auto",
+            UnknownModel,
+            "There is no model 'phi-9'. There are: pocket-phi-3-mini, phi-3-mini-4k",
+        ),
+        ("onnx", "pocket-phi3-mini", "auto", UnknownModel, "Did you mean 'pocket-phi-3-mini'?"),
+        ("onnx", "phi-3.5-moe", "auto", UnknownModel, "The route onnx has no phi-3.5-moe."),
+        (
+            "onnx",
+            "phi-3.5-mini",
+            "offline",
+            BadInput,
+            "phi-3.5-mini is not a pocket model, and mode 'offline' uses only",
+        ),
+        (
+            "onnx",
+            POCKET,
+            "live",
+            BadInput,
+            "pocket-phi-3-mini is a pocket model, but mode 'live' means the real thing.",
+        ),
+        ("transformers", f"{POCKET}:int4", "auto", Unsupported, "The route transformers has no int4. It has: fp32."),
+        ("onnx", "phi-3.5-mini", "live", NotInstalled, f'Phi-3.5-mini-instruct-onnx --include "{ONNX_PHI}/*"`'),
+        (
+            "transformers",
+            None,
+            "live",
+            NotInstalled,
+            "(about 7.6 GB) with `hf download microsoft/Phi-3.5-mini-instruct`",
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_said_with_what_to_do(route, wanted, mode, error, said):
+    with pytest.raises(error) as caught:
+        target(route, wanted, mode)
+    assert said in str(caught.value)
+
+
+def test_the_precision_is_part_of_the_name():
+    found = target("onnx", f"{POCKET}:int4", "auto")
+    assert (found.model, found.precision) == (f"{POCKET}:int4", "int4")
+    assert target("onnx", f"{POCKET}:fp32", "auto").model == POCKET
+
+
+def test_a_folder_of_the_learners_own(tmp_path):
+    mine = shutil.copytree(pocket.folder(POCKET), tmp_path / "my-model")
+    found = target("transformers", str(mine), "offline")
+    assert (found.model, found.source, found.folder) == ("my-model", "pocket", mine)
+    assert target("onnx", f"{mine}:int4", "auto").model == "my-model:int4"
+
+
+def test_a_large_folder_is_not_called_a_pocket_model(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(300_000_000)
+    assert target("transformers", str(tmp_path), "auto").source == "live"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "nowhere/at-all"])
+def test_a_folder_without_a_model_is_an_unknown_model(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if name == "":
+        assert target("onnx", name, "offline").model == POCKET
+    else:
+        with pytest.raises(UnknownModel):
+            target("onnx", name, "offline")
