@@ -87,14 +87,14 @@ def asks_by_keyboard(tab):
     box = tab.get_by_role("textbox", name="Prompt")
     box.fill("How much is a cup of tea?")
     box.press("Enter")
-    tab.get_by_text(re.compile(r"^Done: \d+ tokens\.")).wait_for(timeout=30_000)
+    tab.get_by_text(re.compile(r"^Done: \d+ tokens\.")).wait_for()
     answer = chat_of(tab).locator("pre")
     assert answer.inner_text().strip()
     tab.wait_for_timeout(600)
     box.press("Tab")
     assert tab.evaluate("document.activeElement.textContent") == "Send"
     tab.keyboard.press("Enter")
-    tab.get_by_text(re.compile(r"^Done: \d+ tokens\.")).wait_for(timeout=30_000)
+    tab.get_by_text(re.compile(r"^Done: \d+ tokens\.")).wait_for()
 
 
 def chat_of(tab):
@@ -125,7 +125,7 @@ def test_text_of_a_model_stays_text(address):
         lab.run_all(tab)
         assert lab.errors(tab) == []
         tab.get_by_role("button", name="Send").dblclick()
-        tab.get_by_text("Done: 20 tokens.").wait_for(timeout=30_000)
+        tab.get_by_text("Done: 20 tokens.").wait_for()
         assert tab.get_by_text('onerror="window.planted').count() >= 3  # chat, completion and verdict show it as it is
         assert tab.evaluate("window.planted") is None
         assert not [url for url in asked if "planted.png" in url]
