@@ -16,7 +16,8 @@ from .dialogue import Conversation, conversation
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself
-DRILLED = 2  # shards that are half copy drills: only a model that can copy can quote a name
+DRILLS = (0.5, 0.5, 0.08, 0.08, 0.4, 0.4, 0.08)  # share of copy drills in each shard, the last also in all that follow:
+# only a model that can copy can quote a name, and two shards of drills were not enough to begin copying
 IGNORED = -100
 
 
@@ -60,7 +61,7 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tupl
 def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int) -> list[Batch]:
     """The batches of shard `number`, each of about `tokens` tokens, in random order; longer sequences are left out."""
     first = seed * SEEDS + number * SHARD
-    copying = 0.5 if number < DRILLED else 0.08
+    copying = DRILLS[min(number, len(DRILLS) - 1)]
     pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
     pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
     batches, group = [], []

@@ -53,7 +53,7 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=2700,
+        steps=2500,
     ),
 }
 
