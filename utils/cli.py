@@ -101,7 +101,13 @@ def _bench(argv: list[str]) -> int:
     from utils import bench
 
     parser = _parser("bench", "Measure speed, side by side with bare scripts.")
-    parser.add_argument("--pairs", type=int, default=9, metavar="N", help="pairs of runs for each row (default 9)")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=9,
+        metavar="N",
+        help="pairs of runs (default 9; four times as many for the short ones)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args(argv)
     rows = bench.run(given.pairs)

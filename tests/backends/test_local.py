@@ -1,8 +1,13 @@
 import pytest
 
-from utils.backends.local import Text, check_length, chunks, plain, room
+from utils.backends.local import Text, chunks, room, turns
 from utils.core import Chunk, Options
 from utils.errors import BadInput, TooLong, Unsupported
+
+
+class Tiny:
+    name, model, context, closed = "onnx", "tiny", 1024, False
+
 
 WORDS = {1: "The", 2: " hut", 3: " is", 4: " open", 5: ".", 6: "ok\nUser", 7: ":"}
 END = 0
@@ -73,23 +78,23 @@ def test_broken_bytes_at_the_end_are_shown_as_such():
 
 def test_messages_become_plain_text():
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert plain([{"role": "user", "content": parts}], "onnx") == [{"role": "user", "content": "ab"}]
+    assert turns(Tiny, [{"role": "user", "content": parts}]) == [{"role": "user", "content": "ab"}]
     with pytest.raises(Unsupported, match=r"^The route onnx cannot look at pictures yet\. Send text only\.$"):
-        plain([{"role": "user", "content": [*parts, {"type": "image", "image": b""}]}], "onnx")
+        turns(Tiny, [{"role": "user", "content": [*parts, {"type": "image", "image": b""}]}])
     with pytest.raises(BadInput):
-        plain([{"role": "user", "content": ""}], "onnx")
+        turns(Tiny, [{"role": "user", "content": ""}])
 
 
 def test_room_for_the_answer():
-    assert room("m", 10, 100, Options(max_tokens=50)) == 50
-    assert room("m", 90, 100, Options(max_tokens=50)) == 10
+    assert room(Tiny, [0] * 10, Options(max_tokens=50)) == 50
+    assert room(Tiny, [0] * 1000, Options(max_tokens=50)) == 24
     with pytest.raises(TooLong) as caught:
-        room("tiny", 1200, 1024, Options())
+        room(Tiny, [0] * 1200, Options())
     said = "The prompt is 1,200 tokens long, but tiny can hold 1,024, its answer included. Shorten the prompt."
     assert str(caught.value) == said
 
 
 def test_a_hopelessly_long_prompt_is_not_even_cut_into_tokens():
-    with pytest.raises(TooLong, match=r"10,000,000 characters long, but m can hold 1,024 tokens"):
-        check_length("m", [{"role": "user", "content": "x" * 10_000_000}], 1024)
-    check_length("m", [{"role": "user", "content": "x" * 100_000}], 1024)
+    with pytest.raises(TooLong, match=r"10,000,000 characters long, but tiny can hold 1,024 tokens"):
+        turns(Tiny, [{"role": "user", "content": "x" * 10_000_000}])
+    assert turns(Tiny, [{"role": "user", "content": "x" * 100_000}])

@@ -165,7 +165,7 @@ def test_a_schema_is_refused_by_the_transformers_route():
 def test_files_that_no_runtime_can_load_are_refused_in_words(tmp_path):
     broken = shutil.copytree(connect("onnx", MODEL, mode="offline").folder, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(BadModel, match=r"broken cannot be loaded: .*Delete that folder and try again\."):
+    with pytest.raises(BadModel, match=r"broken cannot be loaded: .*Delete it and make it again\."):
         connect("onnx", str(broken))
     strange = shutil.copytree(pocket.folder(MODEL), tmp_path / "strange")
     (strange / "config.json").write_text('{"model_type": "no-such-architecture"}')

@@ -6,41 +6,71 @@ It knows no runtime. Each runtime's backend brings a prompt's ids, a generator o
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
 
 from utils.core import Chunk, Message, Options, as_messages
-from utils.errors import TooLong, Unsupported
+from utils.errors import BackendError, TooLong, Unsupported
 
 
-def plain(messages: Sequence[Message], route: str) -> list[dict[str, str]]:
-    """Messages with their text parts joined. Raises BadInput, and Unsupported for a picture."""
+class Local(Protocol):
+    """A backend whose model lies in this process."""
+
+    name: str
+    model: str
+    context: int  # tokens
+
+    @property
+    def closed(self) -> bool:
+        """Whether the model has been freed."""
+        ...
+
+
+def turns(backend: Local, messages: Sequence[Message]) -> list[dict[str, str]]:
+    """The messages as role and text, ready for a chat template.
+
+    Raises BadInput; Unsupported for a picture; TooLong for what no tokenizer could squeeze into the context, before
+    seconds go into cutting it up; BackendError when the backend is closed.
+    """
+    if backend.closed:
+        raise BackendError("This backend is closed. Call connect() again.")
     flat = []
     for message in as_messages(messages):
         content = message["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if any(part["type"] == "image" for part in parts):
-            raise Unsupported(f"The route {route} cannot look at pictures yet. Send text only.")
+            raise Unsupported(f"The route {backend.name} cannot look at pictures yet. Send text only.")
         flat.append({"role": message["role"], "content": "".join(part.get("text", "") for part in parts)})
+    characters = sum(len(turn["content"]) for turn in flat)
+    if characters > 100 * backend.context:
+        raise TooLong(
+            f"The prompt is {characters:,} characters long, but {backend.model} can hold {backend.context:,} tokens "
+            "(words or pieces of words), its answer included. Shorten the prompt."
+        )
     return flat
 
 
-def room(model: str, prompt_tokens: int, context: int, options: Options) -> int:
+def room(backend: Local, ids: Sequence[int], options: Options) -> int:
     """How many tokens the answer may have. Raises TooLong when the prompt leaves none."""
-    if prompt_tokens >= context:
+    if len(ids) >= backend.context:
         raise TooLong(
-            f"The prompt is {prompt_tokens:,} tokens long, but {model} can hold {context:,}, its answer included. "
-            "Shorten the prompt."
+            f"The prompt is {len(ids):,} tokens long, but {backend.model} can hold {backend.context:,}, its answer "
+            "included. Shorten the prompt."
         )
-    return min(options.max_tokens, context - prompt_tokens)
+    return min(options.max_tokens, backend.context - len(ids))
 
 
-def check_length(model: str, messages: Sequence[dict[str, str]], context: int) -> None:
-    """Turns away a prompt that no tokenizer could squeeze into `context` tokens, before seconds go into cutting it."""
-    characters = sum(len(message["content"]) for message in messages)
-    if characters > 100 * context:
-        raise TooLong(
-            f"The prompt is {characters:,} characters long, but {model} can hold {context:,} tokens (words or "
-            "pieces of words), its answer included. Shorten the prompt."
-        )
+def exact_decoder(folder: Path) -> Callable[[list[int]], str]:
+    """Ids to text by the tokenizers library, loaded at the first call: 30 ms that most answers never need."""
+
+    @cache
+    def tokenizer() -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    return lambda ids: str(tokenizer().decode(ids))
 
 
 class Text:

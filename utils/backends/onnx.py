@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import onnxruntime_genai as og
 
-from utils.backends.local import Text, check_length, chunks, plain, room
+from utils.backends.local import Text, chunks, exact_decoder, room, turns
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options
 from utils.errors import BackendError, BadInput, BadModel
@@ -35,26 +35,23 @@ class OnnxBackend:
             self._tokenizer = og.Tokenizer(self._model)
             settings = json.loads((folder / "genai_config.json").read_bytes())["model"]
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            raise BadModel(
-                f"{folder} cannot be loaded: {str(error)[:200]}. Delete that folder and try again."
-            ) from None
+            raise BadModel(f"{folder} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
         self.model, self.source, self.folder = target.model, target.source, folder
         self.context = int(settings["context_length"])
         self._ends = frozenset() if force_length else frozenset(map(int, self._tokenizer.eos_token_ids))
         self._force_length = force_length
-        self._exact: Any = None
+        self._decode = exact_decoder(folder)  # GenAI's own stops short at broken UTF-8
         self._spare: tuple[int, Any] = (0, None)  # an idle greedy generator and the length it was built for
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation in the model's chat template, as token ids."""
-        turns = plain(messages, self.name)
-        check_length(self.model, turns, self.context)
-        text = self._tokenizer.apply_chat_template(json.dumps(turns), add_generation_prompt=True)
+        conversation = json.dumps(turns(self, messages))
+        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True)
         return cast(list[int], self._tokenizer.encode(text).tolist())
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         """New token ids one by one, up to and including the end token."""
-        limit = room(self.model, len(ids), self.context, options)
+        limit = room(self, ids, options)
         reusable = options.greedy and options.schema is None and not self._force_length
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
         try:
@@ -93,7 +90,7 @@ class OnnxBackend:
         params = og.GeneratorParams(self._model)
         params.set_search_options(**search)
         if options.schema is not None:
-            params.set_guidance("json_schema", json.dumps(options.schema | STRICT_JSON))
+            params.set_guidance("json_schema", json.dumps(STRICT_JSON | options.schema))
         try:
             return length, og.Generator(self._model, params)
         except RuntimeError as error:
@@ -103,19 +100,14 @@ class OnnxBackend:
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """Yields the answer token by token. Raises BackendError."""
-        if self._model is None:
-            raise BackendError("This backend is closed. Call connect() again.")
         ids = self.prompt_ids(messages)
         text = Text(self._tokenizer.create_stream().decode, self._decode, options.stop)
         yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
 
-    def _decode(self, ids: list[int]) -> str:
-        """The text of `ids`, exact even where the model wrote broken UTF-8 (there GenAI's own decode stops short)."""
-        if self._exact is None:
-            from tokenizers import Tokenizer  # here: 30 ms that most answers never need
-
-            self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        return cast(str, self._exact.decode(ids))
+    @property
+    def closed(self) -> bool:
+        """Whether the model has been freed."""
+        return self._model is None
 
     def close(self) -> None:
         """Frees the model."""
@@ -123,6 +115,4 @@ class OnnxBackend:
         self._tokenizer = self._model = None
 
 
-def load(target: Target) -> OnnxBackend:
-    """What `connect` calls."""
-    return OnnxBackend(target)
+load = OnnxBackend  # what `connect` calls

@@ -7,17 +7,17 @@ it does, token for token, and yields after each step. It knows nothing of where 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 import transformers
 from tokenizers.decoders import DecodeStream
 
-from utils.backends.local import Text, check_length, chunks, plain, room
+from utils.backends.local import Text, chunks, room, turns
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options
-from utils.errors import BackendError, BadModel, Unsupported
+from utils.errors import BadModel, Unsupported
 from utils.pocket import weights
 
 
@@ -50,14 +50,13 @@ class TransformersBackend:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation in the model's chat template, as token ids."""
-        turns = plain(messages, self.name)
-        check_length(self.model, turns, self.context)
-        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        conversation = turns(self, messages)
+        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return cast(list[int], self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         """New token ids one by one, up to and including the end token."""
-        limit = room(self.model, len(ids), self.context, options)
+        limit = room(self, ids, options)
         choose = _chooser(options, self._model.device)
         cache = transformers.DynamicCache(config=self._model.config)
         step = torch.tensor([ids], device=self._model.device)
@@ -74,14 +73,17 @@ class TransformersBackend:
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """Yields the answer token by token. Raises BackendError."""
-        if self._model is None:
-            raise BackendError("This backend is closed. Call connect() again.")
         if options.schema is not None:
             raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
         ids = self.prompt_ids(messages)
         decoder, fast = DecodeStream(skip_special_tokens=True), self._tokenizer.backend_tokenizer
         text = Text(lambda token: decoder.step(fast, token), fast.decode, options.stop)
         yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the model has been freed."""
+        return self._model is None
 
     def close(self) -> None:
         """Frees the model."""
@@ -91,24 +93,17 @@ class TransformersBackend:
             torch.cuda.empty_cache()
 
 
-def _chooser(options: Options, device: torch.device) -> Any:
+def _chooser(options: Options, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     """Logits [1, vocabulary] -> ids [1, 1], in the way of `generate()`: temperature, then top-p, then a draw."""
     if options.greedy:
         return lambda logits: logits.argmax(-1, keepdim=True)
-    none = cast(torch.LongTensor, None)  # these two look at the scores only
-    heat, nucleus = transformers.TemperatureLogitsWarper(options.temperature), None
-    if options.top_p < 1:
-        nucleus = transformers.TopPLogitsWarper(options.top_p)
+    heat, nucleus = (
+        transformers.TemperatureLogitsWarper(options.temperature),
+        transformers.TopPLogitsWarper(options.top_p),
+    )
+    warp: Any = transformers.LogitsProcessorList([heat, nucleus])
     dice = torch.Generator(device).manual_seed(options.seed)
-
-    def draw(logits: torch.Tensor) -> torch.Tensor:
-        scores = heat(none, cast(torch.FloatTensor, logits))
-        scores = nucleus(none, scores) if nucleus else scores
-        return torch.multinomial(scores.softmax(-1), 1, generator=dice)
-
-    return draw
+    return lambda logits: torch.multinomial(warp(None, logits).softmax(-1), 1, generator=dice)
 
 
-def load(target: Target) -> TransformersBackend:
-    """What `connect` calls."""
-    return TransformersBackend(target)
+load = TransformersBackend  # what `connect` calls
