@@ -25,8 +25,9 @@ REPO = Path(__file__).parents[2]
 LESSONS = REPO / "lessons"
 TOKEN = "only-for-this-test"
 QUIET = [  # chromium's own errands stay off, so that every request seen is one of ours
-    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
-    "--disable-domain-reliability", "--disable-sync", "--no-first-run", "--no-pings", "--metrics-recording-only",
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-default-apps", "--disable-domain-reliability", "--disable-sync", "--no-first-run", "--no-pings",
+    "--metrics-recording-only",
 ]  # fmt: skip
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -125,12 +126,11 @@ def errors(tab: Page) -> list[str]:
 
 def picture(tab: Page, file: Path) -> None:
     """The whole notebook from top to bottom as one PNG."""
-    tab.set_viewport_size({"width": 1280, "height": 20_000})
     tab.locator(".jp-WindowedPanel-outer").evaluate("it => it.scrollTo(0, 0)")
+    bottom = tab.locator(".jp-Notebook .jp-Cell").last.evaluate("it => it.getBoundingClientRect().bottom")
+    tab.set_viewport_size({"width": 1280, "height": int(bottom) + 60})
     tab.wait_for_timeout(700)
-    end = tab.locator(".jp-Notebook .jp-Cell").last.bounding_box()
-    bottom = end["y"] + end["height"] + 40 if end else 900
-    tab.screenshot(path=file, clip={"x": 0, "y": 0, "width": 1280, "height": bottom})
+    tab.screenshot(path=file)
     tab.set_viewport_size({"width": 1280, "height": 900})
 
 
