@@ -111,9 +111,9 @@ def _ready(tests: bool) -> bool:
 
 
 def _stamp() -> str:
-    """Changes when pip has to look at the packages again: other requirements, or the folder was moved."""
-    files = [(REPO / name).read_bytes() for name in ("requirements.txt", "pyproject.toml")]
-    return hashlib.sha256(b"\0".join([*files, bytes(REPO)])).hexdigest()
+    """Changes when pip has to look at the packages again: others are wanted, or the folder was moved."""
+    wanted = [str(REPO), *packages.requirements(), "and for tests", *packages.tools_for_tests()]
+    return hashlib.sha256("\n".join(wanted).encode()).hexdigest()
 
 
 def _read_marker() -> Marker | None:
