@@ -1,4 +1,5 @@
 import http.server
+import sys
 import threading
 
 import pytest
@@ -57,6 +58,14 @@ def test_a_missing_or_old_package_says_how_to_get_it(monkeypatch):
     )
     old = named("ipywidgets", findings)
     assert old.status == "missing" and "99.0 needed" in old.detail and old.fix
+
+
+def test_it_works_without_the_packages_it_looks_for(monkeypatch):
+    for name in ("torch", "transformers", "onnxruntime_genai", "psutil"):
+        monkeypatch.setitem(sys.modules, name, None)
+    findings = check()
+    assert named("Memory", findings).status == "warn"
+    assert not [f for f in findings if f.name.endswith("as ONNX")]
 
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):

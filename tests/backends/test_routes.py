@@ -173,6 +173,26 @@ def test_files_that_no_runtime_can_load_are_refused_in_words(tmp_path):
         connect("transformers", str(strange))
 
 
+def test_a_damaged_tokenizer_is_refused_in_words(tmp_path):
+    folder = shutil.copytree(pocket.folder(MODEL), tmp_path / "no-words")
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(BadModel, match="no-words cannot be loaded: "):
+        connect("transformers", str(folder))
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path):
+    folder = shutil.copytree(pocket.folder(MODEL), tmp_path / "with-code")
+    (folder / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}')
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(BadModel, match="with-code cannot be loaded: "):
+        connect("transformers", str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_backend_shows_itself(backend):
+    assert repr(backend) == f"<POCKET {backend.model} on {backend.name}>"
+
+
 def test_a_forced_length_is_kept_for_measuring():
     from utils.backends.onnx import OnnxBackend
     from utils.backends.target import Target

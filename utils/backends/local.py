@@ -1,33 +1,71 @@
 """What the runtimes inside this process share: how a conversation is checked and how tokens become chunks.
 
-It knows no runtime. Each runtime's backend brings a prompt's ids, a generator of ids and a decoder.
+It knows no runtime: each one's backend brings a way to encode, to generate ids and to decode.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, Protocol
 
+from utils.backends.target import Target
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, TooLong, Unsupported
 
 
-class Local(Protocol):
-    """A backend whose model lies in this process."""
+class LocalBackend(ABC):
+    """A backend whose model lies in this process. A runtime sets `name`, `context` (tokens) and `_ends` (the ids that
+    end an answer), and brings the five methods below that have no body.
+    """
 
     name: str
-    model: str
-    context: int  # tokens
+    context: int
+    _ends: frozenset[int] = frozenset()
 
-    @property
-    def closed(self) -> bool:
-        """Whether the model has been freed."""
-        ...
+    def __init__(self, target: Target) -> None:
+        self.model, self.source, self.closed = target.model, target.source, False
+
+    def __repr__(self) -> str:
+        return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
+
+    @abstractmethod
+    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+        """New token ids one by one, up to and including the end token. Raises BackendError."""
+
+    @abstractmethod
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
+        """The conversation in the model's chat template, as token ids."""
+
+    @abstractmethod
+    def _step(self) -> Callable[[int], str | None]:
+        """A decoder for one answer: from each token to the text that it completes."""
+
+    @abstractmethod
+    def _whole(self, ids: list[int]) -> str:
+        """The text of all these ids, exact even where the model wrote broken UTF-8."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Lets go of the model."""
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What the model is given for `messages`. Raises BackendError."""
+        return self._encode(turns(self, messages))
+
+    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        """Yields the answer token by token. Raises BackendError."""
+        ids = self.prompt_ids(messages)
+        text = Text(self._step(), self._whole, options.stop)
+        yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
+
+    def close(self) -> None:
+        """Frees the model. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            self._free()
 
 
-def turns(backend: Local, messages: Sequence[Message]) -> list[dict[str, str]]:
+def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, str]]:
     """The messages as role and text, ready for a chat template.
 
     Raises BadInput; Unsupported for a picture; TooLong for what no tokenizer could squeeze into the context, before
@@ -51,7 +89,7 @@ def turns(backend: Local, messages: Sequence[Message]) -> list[dict[str, str]]:
     return flat
 
 
-def room(backend: Local, ids: Sequence[int], options: Options) -> int:
+def room(backend: LocalBackend, ids: Sequence[int], options: Options) -> int:
     """How many tokens the answer may have. Raises TooLong when the prompt leaves none."""
     if len(ids) >= backend.context:
         raise TooLong(
@@ -59,18 +97,6 @@ def room(backend: Local, ids: Sequence[int], options: Options) -> int:
             "included. Shorten the prompt."
         )
     return min(options.max_tokens, backend.context - len(ids))
-
-
-def exact_decoder(folder: Path) -> Callable[[list[int]], str]:
-    """Ids to text by the tokenizers library, loaded at the first call: 30 ms that most answers never need."""
-
-    @cache
-    def tokenizer() -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-
-    return lambda ids: str(tokenizer().decode(ids))
 
 
 class Text:

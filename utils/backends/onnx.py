@@ -6,14 +6,14 @@ It knows nothing of where a model comes from; a folder that is not in ONNX forma
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import onnxruntime_genai as og
 
-from utils.backends.local import Text, chunks, exact_decoder, room, turns
+from utils.backends.local import LocalBackend, room
 from utils.backends.target import Target
-from utils.core import Chunk, Message, Options
+from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import export
 
@@ -21,36 +21,44 @@ og.disable_telemetry_events()
 STRICT_JSON = {"x-guidance": {"whitespace_flexible": False}}  # else a tiny model may write blanks for ever
 
 
-class OnnxBackend:
+class OnnxBackend(LocalBackend):
     """A model loaded by ONNX Runtime GenAI. `force_length` makes every answer max_tokens long, for measuring."""
 
     name = "onnx"
 
     def __init__(self, target: Target, *, force_length: bool = False) -> None:
-        folder = target.folder
-        if not (folder / "genai_config.json").exists():
-            folder = export.onnx(folder, cast(export.Precision, target.precision))
+        super().__init__(target)
+        self.folder = target.folder
+        if not (self.folder / "genai_config.json").exists():
+            self.folder = export.onnx(target.folder, cast(export.Precision, target.precision))
         try:
-            self._model = og.Model(str(folder))
+            self._model = og.Model(str(self.folder))
             self._tokenizer = og.Tokenizer(self._model)
-            settings = json.loads((folder / "genai_config.json").read_bytes())["model"]
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
-            raise BadModel(f"{folder} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
-        self.model, self.source, self.folder = target.model, target.source, folder
-        self.context = int(settings["context_length"])
-        self._ends = frozenset() if force_length else frozenset(map(int, self._tokenizer.eos_token_ids))
+            self.context = int(json.loads((self.folder / "genai_config.json").read_bytes())["model"]["context_length"])
+        except Exception as error:
+            said = str(error)[:200]
+            raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
         self._force_length = force_length
-        self._decode = exact_decoder(folder)  # GenAI's own stops short at broken UTF-8
+        if not force_length:
+            self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
         self._spare: tuple[int, Any] = (0, None)  # an idle greedy generator and the length it was built for
+        self._exact: Any = None
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation in the model's chat template, as token ids."""
-        conversation = json.dumps(turns(self, messages))
-        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True)
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
+        text = self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True)
         return cast(list[int], self._tokenizer.encode(text).tolist())
 
+    def _step(self) -> Callable[[int], str | None]:
+        return cast(Callable[[int], str], self._tokenizer.create_stream().decode)
+
+    def _whole(self, ids: list[int]) -> str:
+        if self._exact is None:
+            from tokenizers import Tokenizer  # here: 30 ms that most answers never need; GenAI's stops at broken UTF-8
+
+            self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        return str(self._exact.decode(ids))
+
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
-        """New token ids one by one, up to and including the end token."""
         limit = room(self, ids, options)
         reusable = options.greedy and options.schema is None and not self._force_length
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
@@ -68,7 +76,7 @@ class OnnxBackend:
             reusable = False
             raise BackendError(f"ONNX Runtime GenAI could not go on: {str(error)[:200]}") from None
         finally:
-            if reusable and self._model:
+            if reusable and not self.closed:
                 self._spare = (length, generator)
 
     def _idle(self, needed: int) -> tuple[int, Any]:
@@ -98,19 +106,7 @@ class OnnxBackend:
                 raise BadInput(f"The schema cannot be followed: {str(error)[:200]}") from None
             raise
 
-    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
-        """Yields the answer token by token. Raises BackendError."""
-        ids = self.prompt_ids(messages)
-        text = Text(self._tokenizer.create_stream().decode, self._decode, options.stop)
-        yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
-
-    @property
-    def closed(self) -> bool:
-        """Whether the model has been freed."""
-        return self._model is None
-
-    def close(self) -> None:
-        """Frees the model."""
+    def _free(self) -> None:
         self._spare = (0, None)
         self._tokenizer = self._model = None
 

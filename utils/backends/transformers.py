@@ -14,80 +14,76 @@ import torch
 import transformers
 from tokenizers.decoders import DecodeStream
 
-from utils.backends.local import Text, chunks, room, turns
+from utils.backends.local import LocalBackend, room
 from utils.backends.target import Target
-from utils.core import Chunk, Message, Options
-from utils.errors import BadModel, Unsupported
+from utils.core import Options
+from utils.errors import BackendError, BadModel, Unsupported
 from utils.pocket import weights
 
 
-class TransformersBackend:
+class TransformersBackend(LocalBackend):
     """A model loaded by Transformers: pocket models as float32, others as they were saved; on a GPU if there is one."""
 
     name = "transformers"
 
     def __init__(self, target: Target) -> None:
+        super().__init__(target)
         weights.check(target.folder)
-        self.model, self.source, self.folder = target.model, target.source, target.folder
+        source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         dtype = torch.float32 if target.source == "pocket" else "auto"
         logs: Any = transformers.utils.logging
         bar = logs.is_progress_bar_enabled()
         logs.disable_progress_bar()
         try:
-            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(target.folder, local_files_only=True)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(target.folder, **source)
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                target.folder, dtype=dtype, local_files_only=True, use_safetensors=True
+                target.folder, dtype=dtype, use_safetensors=True, **source
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
         finally:
             if bar:
                 logs.enable_progress_bar()
         self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self._fast = self._tokenizer.backend_tokenizer
         self.context = int(self._model.config.max_position_embeddings)
         ends = self._model.generation_config.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """The conversation in the model's chat template, as token ids."""
-        conversation = turns(self, messages)
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
         text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        return cast(list[int], self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
+
+    def _step(self) -> Callable[[int], str | None]:
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token: decoder.step(self._fast, token)
+
+    def _whole(self, ids: list[int]) -> str:
+        return cast(str, self._fast.decode(ids))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
-        """New token ids one by one, up to and including the end token."""
         limit = room(self, ids, options)
+        if options.schema is not None:
+            raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
         choose = _chooser(options, self._model.device)
         cache = transformers.DynamicCache(config=self._model.config)
         step = torch.tensor([ids], device=self._model.device)
-        for _ in range(limit):
-            step = choose(self._logits(step, cache))
-            token = int(step)
-            yield token
-            if token in self._ends:
-                return
+        try:
+            for _ in range(limit):
+                step = choose(self._logits(step, cache))
+                token = int(step)
+                yield token
+                if token in self._ends:
+                    return
+        except RuntimeError as error:  # out of memory, for example
+            raise BackendError(f"PyTorch could not go on: {str(error)[:200]}") from None
 
     @torch.inference_mode()  # here and not around the loop, where it would stay on for our caller between two tokens
     def _logits(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
         return cast(torch.Tensor, self._model(ids, past_key_values=cache, logits_to_keep=1).logits[:, -1].float())
 
-    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
-        """Yields the answer token by token. Raises BackendError."""
-        if options.schema is not None:
-            raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
-        ids = self.prompt_ids(messages)
-        decoder, fast = DecodeStream(skip_special_tokens=True), self._tokenizer.backend_tokenizer
-        text = Text(lambda token: decoder.step(fast, token), fast.decode, options.stop)
-        yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
-
-    @property
-    def closed(self) -> bool:
-        """Whether the model has been freed."""
-        return self._model is None
-
-    def close(self) -> None:
-        """Frees the model."""
-        self._model = self._tokenizer = None
+    def _free(self) -> None:
+        self._model = self._tokenizer = self._fast = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
