@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 
 from utils.backends import connect
 from utils.core import Completion, Options, as_messages, complete
@@ -49,7 +48,12 @@ def _speak_plainly() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    export.say = partial(print, file=sys.stderr, flush=True)
+    export.say = _note
+
+
+def _note(text: str) -> None:
+    """Progress goes to whatever stderr is now."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _ask(argv: list[str]) -> int:
