@@ -44,15 +44,14 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tupl
     all_parts = [segments(made) for made in conversations]
     flat = [text.lstrip() if before else text for parts in all_parts for before, text, _ in parts]
     encoded = iter(tokenizer.encode_batch(flat, add_special_tokens=False))
-    special = {token: tokenizer.token_to_id(token) for token in ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")}
-    end_of_text = tokenizer.token_to_id("<|endoftext|>")
+    special: dict[str, int] = {t.content: i for i, t in tokenizer.get_added_tokens_decoder().items()}
     result = []
     for parts in all_parts:
         ids: list[int] = []
         learned: list[bool] = []
         for before, _, learn in parts:
             piece = next(encoded).ids
-            ids += [special[before], *piece, special["<|end|>"]] if before else [*piece, end_of_text]
+            ids += [special[before], *piece, special["<|end|>"]] if before else [*piece, special["<|endoftext|>"]]
             learned += [False] + [learn] * (len(piece) + 1) if before else [True] * (len(piece) + 1)
         result.append((ids, learned))
     return result
@@ -64,7 +63,8 @@ def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int)
     copying = DRILLS[min(number, len(DRILLS) - 1)]
     pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
     pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
-    batches, group = [], []
+    batches: list[Batch] = []
+    group: list[tuple[list[int], list[bool]]] = []
     for pair in pairs:
         if group and (len(group) + 1) * len(pair[0]) > tokens:
             batches.append(_batch(group))

@@ -160,7 +160,8 @@ def _place(document: Document) -> str:
     if document.chance(0.3):
         return str(document.phrasing(load("words")["places"]))
     name = invented(document, document.rng.randint(1, 2))
-    return document.choice(["{} Pass", "{} Peak", "{} Valley", "Lake {}", "{} Ridge", "{}", "{} Bridge"]).format(name)
+    form: str = document.choice(["{} Pass", "{} Peak", "{} Valley", "Lake {}", "{} Ridge", "{}", "{} Bridge"])
+    return form.format(name)
 
 
 def _trail(document: Document) -> str:

@@ -25,7 +25,8 @@ def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     for _ in range(rounds):
         square = x @ x.T
         x = A * x + (B * square + C * square @ square) @ x
-    return x if wide else x.T
+    result: torch.Tensor = x if wide else x.T
+    return result
 
 
 class Muon(torch.optim.Optimizer):

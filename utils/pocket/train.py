@@ -163,7 +163,7 @@ def learn(run: Run, batch: Batch) -> float:
     for optimiser in run.optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    return float(loss)
+    return loss.item()
 
 
 def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
