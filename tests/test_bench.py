@@ -31,3 +31,16 @@ def test_the_bare_script_answers(tmp_path):
 
 def test_import_time_is_measured_in_a_fresh_process():
     assert 0 < bench._import_s("json") < 60
+
+
+def test_run_puts_every_promise_in_a_row(monkeypatch):
+    """With two measurements replaced, because they start `python -m utils`, which would set up an environment."""
+    times = {"utils": 0.01, "ipywidgets": 0.1}
+    monkeypatch.setattr(bench, "TOKENS", 10)
+    monkeypatch.setattr(bench, "_import_s", times.get)
+    monkeypatch.setattr(bench, "_first_output_s", lambda command: 3.0 if "ask" in command else 2.0)
+    imports, cold, stream, control = bench.run(pairs=1)
+    assert imports.kept and imports.result.ratio == pytest.approx(0.1)
+    assert cold.result.ratio == 1.5 and cold.kept is False
+    assert stream.result.ratio > 0 and stream.target == 0.95
+    assert control.kept is None

@@ -123,15 +123,17 @@ def test_the_stream_is_closed_when_the_reader_fails(error):
     def reader(text):
         raise error
 
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         complete(backend, "Hi", on_text=reader, clock=clock)
+    assert caught.traceback  # as in a notebook, which keeps the last one, and with it what hangs on its frames
     assert backend.closed
 
 
-def test_a_backend_may_return_a_plain_iterator():
+@pytest.mark.parametrize("kind", [iter, list])
+def test_a_backend_may_return_any_iterable(kind):
     clock = Clock()
     backend = Fake(clock)
-    backend.stream = lambda messages, options: iter([Chunk("a"), Chunk("b")])
+    backend.stream = lambda messages, options: kind([Chunk("a"), Chunk("b")])
     assert complete(backend, "Hi", clock=clock).text == "ab"
 
 
@@ -222,7 +224,9 @@ def test_options_take_numpy_numbers_and_lists():
     [
         ("", "The prompt is empty. Write a question, such as 'What is an SLM?'."),
         (" \n\t", "The prompt is empty. Write a question, such as 'What is an SLM?'."),
-        ([], "There are no messages. Write a prompt, such as 'What is an SLM?'."),
+        ([], "The prompt is empty. Write a question, such as 'What is an SLM?'."),
+        (None, "A prompt is a text or a list of messages, not None."),
+        ({"role": "user", "content": "x"}, "A prompt is a text or a list of messages, not {'role'"),
         ("a\0b", "The prompt holds a NUL character (\\x00), which no tokenizer can read. Remove it."),
         ("a\ud800b", "The prompt holds half a character (lone surrogate U+D800). Remove it."),
         ([{"role": "system", "content": "Be brief."}], "The prompt is empty. Write a question, such as"),

@@ -47,7 +47,7 @@ def make(precision="fp32"):
 
 
 def left_in(cache):
-    return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock")
+    return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock" and p.name != export.MEMORY)
 
 
 def test_an_export_is_made_once_and_found_again(cache, builds):
@@ -74,6 +74,20 @@ def test_a_changed_model_is_another_export(cache, builds, tmp_path, name):
         content = json.dumps({**json.loads((folder / name).read_bytes()), "changed": True}).encode()
     (folder / name).write_bytes(content)
     assert export.onnx(folder, "fp32") != before
+
+
+def test_an_unchanged_model_is_not_hashed_again(cache, builds, monkeypatch):
+    made = make()
+    make()  # the first call could not remember: there was no folder yet
+    monkeypatch.setattr(export, "_hash", lambda files, seed: pytest.fail("hashed again"))
+    assert make() == made
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "[1]", '{"a": 1}'])
+def test_a_damaged_memory_costs_nothing_but_time(cache, builds, content):
+    made = make()
+    (cache / export.MEMORY).write_text(content)
+    assert make() == made and builds == ["fp32"]
 
 
 def test_two_at_once_build_once(cache, builds):

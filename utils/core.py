@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
@@ -18,6 +19,7 @@ from utils.errors import BackendError, BadInput
 Source = Literal["pocket", "live", "recorded"]
 Mode = Literal["auto", "offline", "live"]
 ROLES = ("system", "user", "assistant")
+EMPTY = "The prompt is empty. Write a question, such as 'What is an SLM?'."
 
 
 class Part(TypedDict):
@@ -149,7 +151,7 @@ class Completion:
             self.finish_reason, [_escaped(str(self.finish_reason))]
         )
         style = "white-space:pre-wrap;word-break:normal;margin:0 1em"  # JupyterLab would break lines within words
-        return f"{' · '.join(facts)}\n\n<pre style=\"{style}\">{_escaped(self.text)}</pre>"
+        return f'{" · ".join(facts)}\n\n<pre style="{style}">{_escaped(self.text)}</pre>'
 
 
 def _escaped(text: str) -> str:
@@ -161,15 +163,15 @@ def _escaped(text: str) -> str:
 
 def as_messages(prompt: str | Sequence[Message]) -> list[Message]:
     """The prompt as a list of messages. Raises BadInput when empty, malformed or not valid Unicode text."""
+    if not isinstance(prompt, str | list | tuple):
+        raise BadInput(f"A prompt is a text or a list of messages, not {prompt!r:.80}.")
     messages: list[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    if not messages:
-        raise BadInput("There are no messages. Write a prompt, such as 'What is an SLM?'.")
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in ROLES or "content" not in message:
             raise BadInput(f"A message is a dict with a role ({', '.join(ROLES)}) and a content, not {message!r:.80}.")
         _check_content(message)
     if not any(message["content"] for message in messages if message["role"] != "system"):
-        raise BadInput("The prompt is empty. Write a question, such as 'What is an SLM?'.")
+        raise BadInput(EMPTY)
     return messages
 
 
@@ -181,7 +183,7 @@ def _check_content(message: Message) -> None:
         raise BadInput(f"A message's content is text or a list of text and image parts, not {content!r:.80}.")
     text = "".join(part.get("text", "") for part in parts)
     if message["role"] == "user" and not text.strip() and all(part["type"] == "text" for part in parts):
-        raise BadInput("The prompt is empty. Write a question, such as 'What is an SLM?'.")
+        raise BadInput(EMPTY)
     if "\0" in text:
         raise BadInput("The prompt holds a NUL character (\\x00), which no tokenizer can read. Remove it.")
     half = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
@@ -208,42 +210,39 @@ def complete(
     tokens = prompt_tokens = finish = None
     head = 1
     try:
-        for chunk, waited in _timed(backend, messages, options, clock):
-            tokens = tokens if chunk.tokens is None else chunk.tokens
-            prompt_tokens = prompt_tokens if chunk.prompt_tokens is None else chunk.prompt_tokens
-            finish = chunk.finish_reason or finish
-            if chunk.text and not arrivals:
-                head = chunk.tokens or 1
-            if chunk.text or arrivals:
-                arrivals.append(waited)
-            if chunk.text:
+        with closing(_timed(backend, messages, options, clock)) as timed:
+            for chunk, waited in timed:
+                tokens = tokens if chunk.tokens is None else chunk.tokens
+                prompt_tokens = prompt_tokens if chunk.prompt_tokens is None else chunk.prompt_tokens
+                finish = chunk.finish_reason or finish
+                if chunk.text and not arrivals:
+                    head = chunk.tokens or 1
+                if chunk.text or arrivals:
+                    arrivals.append(waited)
                 text.append(chunk.text)
-                if on_text:
+                if on_text and chunk.text:
                     on_text(chunk.text)
     except BackendError as error:
         error.partial = error.partial or "".join(text)
         raise
-    answer = "".join(text)
-    return Completion(
-        backend.name, backend.model, backend.source, answer, tuple(arrivals), tokens, prompt_tokens, finish, head
-    )
+    who, answer = (backend.name, backend.model, backend.source), "".join(text)
+    return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head)
 
 
 def _timed(
     backend: Backend, messages: list[Message], options: Options, clock: Callable[[], float]
-) -> Iterator[tuple[Chunk, float]]:
+) -> Generator[tuple[Chunk, float]]:
     """Each chunk with the seconds waited for the backend until then; the stream is closed on every way out."""
     before = clock()
-    stream = backend.stream(messages, options)
+    stream = iter(backend.stream(messages, options))
     waited = clock() - before
     try:
         while True:
             before = clock()
-            try:
-                chunk = next(stream)
-            except StopIteration:
-                return
+            chunk = next(stream, None)
             waited += clock() - before
+            if chunk is None:
+                return
             yield chunk, waited
     finally:
         close = getattr(stream, "close", None)  # a plain iterator has none
