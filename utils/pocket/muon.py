@@ -33,7 +33,8 @@ class Muon(torch.optim.Optimizer):
     """For the two-dimensional parameters of Phi-3's layers, given by name.
 
     Fused matrices are taken apart first: together, the large gradients of the values would drown those of queries and
-    keys, and attention would hardly learn (seen here: after 2,000 steps no name could be copied).
+    keys. Seen here, though with fewer drills as well: 8 % of copy drills right after 1,343 steps fused, 50 % after
+    765 steps taken apart.
     """
 
     def __init__(
