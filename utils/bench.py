@@ -106,11 +106,17 @@ def streams(exported: Path) -> tuple[Callable[[], float], Callable[[], float]]:
     options = Options(max_tokens=TOKENS)
 
     def ours() -> float:
-        stamps: list[float] = []
-        answer = complete(backend, messages, options, on_text=lambda _: stamps.append(time.perf_counter()))
-        end = time.perf_counter()
-        assert answer.tokens == TOKENS
-        return (TOKENS - answer.head) / (end - stamps[0])
+        start: list[float] = []
+
+        def stamp(_: str) -> None:
+            if not start:
+                start.append(time.perf_counter())
+
+        answer = complete(backend, messages, options, on_text=stamp)
+        seconds = time.perf_counter() - start[0]
+        if answer.tokens != TOKENS:
+            raise RuntimeError(f"{answer.tokens} tokens instead of {TOKENS}")
+        return (TOKENS - answer.head) / seconds
 
     def raw() -> float:
         params = og.GeneratorParams(backend._model)

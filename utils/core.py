@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
@@ -208,43 +207,28 @@ def complete(
     text: list[str] = []
     arrivals: list[float] = []
     tokens = prompt_tokens = finish = None
-    head = 1
+    head, waited, before = 1, 0.0, clock()
+    stream = iter(backend.stream(messages, options))
     try:
-        with closing(_timed(backend, messages, options, clock)) as timed:
-            for chunk, waited in timed:
-                tokens = tokens if chunk.tokens is None else chunk.tokens
-                prompt_tokens = prompt_tokens if chunk.prompt_tokens is None else chunk.prompt_tokens
-                finish = chunk.finish_reason or finish
-                if chunk.text and not arrivals:
-                    head = chunk.tokens or 1
-                if chunk.text or arrivals:
-                    arrivals.append(waited)
-                text.append(chunk.text)
-                if on_text and chunk.text:
-                    on_text(chunk.text)
+        for chunk in stream:
+            waited += clock() - before
+            tokens = tokens if chunk.tokens is None else chunk.tokens
+            prompt_tokens = prompt_tokens if chunk.prompt_tokens is None else chunk.prompt_tokens
+            finish = chunk.finish_reason or finish
+            if chunk.text and not arrivals:
+                head = chunk.tokens or 1
+            if chunk.text or arrivals:
+                arrivals.append(waited)
+            text.append(chunk.text)
+            if on_text and chunk.text:
+                on_text(chunk.text)
+            before = clock()  # from here on we wait again
     except BackendError as error:
         error.partial = error.partial or "".join(text)
         raise
-    who, answer = (backend.name, backend.model, backend.source), "".join(text)
-    return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head)
-
-
-def _timed(
-    backend: Backend, messages: list[Message], options: Options, clock: Callable[[], float]
-) -> Generator[tuple[Chunk, float]]:
-    """Each chunk with the seconds waited for the backend until then; the stream is closed on every way out."""
-    before = clock()
-    stream = iter(backend.stream(messages, options))
-    waited = clock() - before
-    try:
-        while True:
-            before = clock()
-            chunk = next(stream, None)
-            waited += clock() - before
-            if chunk is None:
-                return
-            yield chunk, waited
-    finally:
+    finally:  # at once, even where a notebook keeps the traceback and all that hangs on it
         close = getattr(stream, "close", None)  # a plain iterator has none
         if close:
             close()
+    who, answer = (backend.name, backend.model, backend.source), "".join(text)
+    return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head)

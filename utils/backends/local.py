@@ -53,10 +53,10 @@ class LocalBackend(ABC):
         return self._encode(turns(self, messages))
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
-        """Yields the answer token by token. Raises BackendError."""
+        """The answer, token by token. Raises BackendError."""
         ids = self.prompt_ids(messages)
         text = Text(self._step(), self._whole, options.stop)
-        yield from chunks(self.generate(ids, options), text, self._ends, len(ids))
+        return chunks(self.generate(ids, options), text, self._ends, len(ids))
 
     def close(self) -> None:
         """Frees the model. May be called twice."""
@@ -154,10 +154,13 @@ def chunks(tokens: Iterator[int], text: Text, ends: Container[int], prompt_token
     """
     count, reason = 0, "length"
     for count, token in enumerate(tokens, 1):
-        piece = "" if token in ends else text.add(token)
+        if token in ends:
+            reason = "stop"
+            break
+        piece = text.add(token)
         if piece:
             yield Chunk(piece, count)
-        if token in ends or text.stopped:
+        if text.stopped:
             reason = "stop"
             break
     yield Chunk(text.flush(), count, prompt_tokens=prompt_tokens, finish_reason=reason)
