@@ -12,6 +12,7 @@ from utils.pocket.dialogue import task as make
 from utils.pocket.grammar import Document
 from utils.pocket.tasks import Turn
 from utils.pocket.tasks.reading import NOT_SAID
+from utils.pocket.tasks.spelling import misspelt, practised
 
 
 def turns(task: str, count: int = 150, held_out: bool = False) -> list[Turn]:
@@ -43,11 +44,24 @@ def test_held_out_questions_were_never_trained_on(task):
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_answers_to_passages_are_in_the_passage(held_out):
-    told = [turn for turn in turns("reading", 300, held_out) if turn.reply != NOT_SAID]
-    assert len(told) > 150
-    for turn in told:
-        words = [word for word in re.findall(r"[A-Z][a-z]+|\d+", turn.reply[1:]) if len(word) > 1]
-        assert all(word in turn.prompt for word in words), turn
+    told = [
+        (first.prompt, turn.reply)
+        for first in turns("reading", 300, held_out)
+        for turn in (first, *first.then)
+        if turn.reply != NOT_SAID
+    ]
+    assert len(told) > 450
+    for passage, reply in told:
+        words = [word for word in re.findall(r"[A-Z][a-z]+|\d+", reply[1:]) if len(word) > 1]
+        assert all(word in passage for word in words), (passage, reply)
+
+
+def test_about_a_quarter_of_the_questions_have_no_answer_in_the_passage():
+    asked = [turn for first in turns("reading", 500) for turn in (first, *first.then)]
+    assert len(asked) > 1000
+    absent = [turn for turn in asked if turn.reply == NOT_SAID]
+    assert len(absent) / len(asked) == pytest.approx(0.25, abs=0.05)
+    assert all((turn.task == "not in the text") == (turn.reply == NOT_SAID) for turn in asked)
 
 
 def test_bookings_are_json_with_what_the_message_says():
@@ -66,19 +80,22 @@ def test_entities_are_json_and_stand_in_the_text():
 
 
 def test_tool_calls_name_an_offered_tool_with_arguments_from_the_request():
-    for turn in turns("tool call"):
-        if turn.reply == "none":
-            continue
-        call = json.loads(turn.reply)
-        assert f"{call['tool']}({', '.join(call['arguments'])}):" in turn.system
-        assert all(str(value) in turn.prompt for value in call["arguments"].values()), turn
+    for first in turns("tool call"):
+        for turn in (first, *first.then):
+            if turn.reply == "none":
+                continue
+            call = json.loads(turn.reply)
+            assert f"{call['tool']}({', '.join(call['arguments'])}):" in first.system
+            assert all(str(value) in turn.prompt for value in call["arguments"].values()), turn
 
 
 def test_sums_differences_and_bills_are_right():
     for turn in [*turns("sums"), *turns("differences")]:
-        left, right = turn.reply.split(" = ")
-        a, operator, b = left.split()
-        assert (int(a) + int(b) if operator == "+" else int(a) - int(b)) == int(right) >= 0
+        values = {eval(step) for step in turn.reply.split(" = ")}  # question, working and result
+        assert len(values) == 1
+        assert int(turn.reply.split(" = ")[-1]) in values
+        asked = sorted(re.findall(r"\d+", turn.reply.split(" = ")[0]))
+        assert asked == sorted(re.findall(r"\d+", turn.prompt)), turn
     for turn in turns("bill"):
         n, p, m, q = map(int, re.findall(r"\d+", turn.prompt)[-4:])
         assert turn.reply.endswith(f"= {n * p + m * q} euros.")
@@ -86,6 +103,20 @@ def test_sums_differences_and_bills_are_right():
 
 def test_misspelt_sentences_differ_and_are_not_in_the_prompt():
     assert all(turn.reply not in turn.prompt for turn in turns("spelling"))
+
+
+def test_a_misspelt_word_keeps_its_first_letter_and_is_no_other_practised_word():
+    document = Document(random.Random(0))
+    for word in sorted(practised()):
+        wrong = misspelt(document, word)
+        assert wrong[0] == word[0]
+        assert abs(len(wrong) - len(word)) <= 1
+        assert wrong not in practised()
+
+
+def test_held_out_sentences_to_correct_were_never_trained_on():
+    train = {turn.reply for turn in turns("spelling", 3000)}
+    assert not train & {turn.reply for turn in turns("spelling", 200, held_out=True)}
 
 
 def test_one_line_code_is_python():

@@ -53,7 +53,7 @@ def test_digits_are_single_tokens(tokenizer):
 
 def test_a_name_has_the_same_ids_wherever_it_stands(tokenizer):
     name = tokenizer.encode("Torvin").ids
-    for around in (" {} ", '"{}"', "({})", "\n{}", "{}'s"):
+    for around in (" {} ", '"{}"', "({})", "\n{}", "{}'s", '{{"name": "{}"}}', '"{}",'):
         ids = tokenizer.encode(around.format("Torvin")).ids
         assert any(ids[i : i + len(name)] == name for i in range(len(ids)))
 

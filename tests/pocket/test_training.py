@@ -39,10 +39,9 @@ def small_shards(monkeypatch):
 
 def test_only_replies_are_learned(tokenizer):
     made = Conversation("Be brief.", (Turn("talk", "Hello", "Good day."), Turn("talk", "Bye", "See you.")))
-    [(ids, learned)] = encode(tokenizer, [made])
-    assert tokenizer.decode([i for i, learn in zip(ids, learned, strict=True) if learn], skip_special_tokens=False) == (
-        "Good day.<|end|>See you.<|end|>"
-    )
+    [(ids, weights)] = encode(tokenizer, [made])
+    learned = [i for i, weight in zip(ids, weights, strict=True) if weight]
+    assert tokenizer.decode(learned, skip_special_tokens=False) == "Good day.<|end|>See you.<|end|>"
     rendered = (
         "<|system|>\nBe brief.<|end|>\n<|user|>\nHello<|end|>\n<|assistant|>\nGood day.<|end|>\n"
         "<|user|>\nBye<|end|>\n<|assistant|>\nSee you.<|end|>\n"
@@ -50,9 +49,28 @@ def test_only_replies_are_learned(tokenizer):
     assert ids == tokenizer.encode(rendered).ids
 
 
+def test_a_reply_counts_as_the_root_of_its_length(tokenizer):
+    short, long = "positive", "The path to the lake is closed, so take the ridge."
+    for reply in (short, long):
+        [(_, weights)] = encode(tokenizer, [Conversation("", (Turn("talk", "Hello", reply),))])
+        length = sum(weight > 0 for weight in weights)
+        assert sum(weights) == pytest.approx(length**0.5)
+
+
+def test_the_first_shards_have_half_the_batch(tokenizer, monkeypatch):
+    monkeypatch.setattr(batches, "SMALL", 1)
+    sizes: dict[int, list[int]] = {0: [], 1: []}
+    for (number, index), batch in stream(tokenizer, 512, 1, 256):
+        sizes[number if index else number - 1].append(batch.ids.numel())
+        if (number, index) == (2, 0):
+            break
+    assert max(sizes[0]) <= 256 < max(sizes[1]) <= 512
+
+
 def test_labels_are_the_next_tokens_and_batches_keep_to_their_size(tokenizer):
     for batch in shard(tokenizer, 0, 512, seed=1, limit=256):
-        assert batch.ids.shape == batch.labels.shape
+        assert batch.ids.shape == batch.labels.shape == batch.weights.shape
+        assert torch.equal(batch.labels == IGNORED, batch.weights == 0)
         assert batch.ids.numel() <= 512 or batch.ids.size(0) == 1
         known = batch.labels[:, :-1] != IGNORED
         assert torch.equal(batch.labels[:, :-1][known], batch.ids[:, 1:][known])

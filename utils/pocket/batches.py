@@ -1,6 +1,7 @@
 """Conversations as padded batches of token ids: endless, seeded, and the same from any starting point.
 
-Only replies (and plain text) are learned; prompts are read but carry no loss.
+Only replies (and plain text) are learned; prompts are read but carry no loss. A reply's tokens share the weight
+sqrt(number of tokens): else the one word of a sentiment would drown among stories.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ from .dialogue import Conversation, conversation
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself
-DRILLS = (0.5, 0.5, 0.08, 0.08, 0.4, 0.4, 0.08)  # share of copy drills in each shard, the last also in all that follow:
+DRILLS = (0.6, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.08)  # share of copy drills in each shard, the last also in all after it:
 # only a model that can copy can quote a name, and two shards of drills were not enough to begin copying
+SMALL = 10  # in the first shards batches are half as large: early on, more steps help more than better ones
 IGNORED = -100
+Encoded = tuple[list[int], list[float]]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`ids` and `labels`: [sequences, length] int64; `labels` are the next tokens, -100 where nothing is learned."""
+    """`ids` and `labels`: [sequences, length] int64; `labels` are the next tokens, -100 where nothing is learned.
+    `weights`: [sequences, length] float32, how much each label counts."""
 
     ids: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
 
 
 def segments(made: Conversation) -> list[tuple[str, str, bool]]:
@@ -39,8 +44,8 @@ def segments(made: Conversation) -> list[tuple[str, str, bool]]:
     return parts
 
 
-def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tuple[list[int], list[bool]]]:
-    """(ids, learned?) of each conversation."""
+def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[Encoded]:
+    """(ids, weight of each id as a label) of each conversation; the weight is 0 where nothing is learned."""
     all_parts = [segments(made) for made in conversations]
     flat = [text.lstrip() if before else text for parts in all_parts for before, text, _ in parts]
     encoded = iter(tokenizer.encode_batch(flat, add_special_tokens=False))
@@ -48,12 +53,13 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[tupl
     result = []
     for parts in all_parts:
         ids: list[int] = []
-        learned: list[bool] = []
+        weights: list[float] = []
         for before, _, learn in parts:
             piece = next(encoded).ids
             ids += [special[before], *piece, special["<|end|>"]] if before else [*piece, special["<|endoftext|>"]]
-            learned += [False] + [learn] * (len(piece) + 1) if before else [True] * (len(piece) + 1)
-        result.append((ids, learned))
+            weight = (len(piece) + 1) ** -0.5 if learn else 0.0
+            weights += [0.0] * bool(before) + [weight] * (len(piece) + 1)
+        result.append((ids, weights))
     return result
 
 
@@ -64,7 +70,7 @@ def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int)
     pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
     pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
     batches: list[Batch] = []
-    group: list[tuple[list[int], list[bool]]] = []
+    group: list[Encoded] = []
     for pair in pairs:
         if group and (len(group) + 1) * len(pair[0]) > tokens:
             batches.append(_batch(group))
@@ -75,15 +81,17 @@ def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int)
     return [batches[i] for i in order]
 
 
-def _batch(group: list[tuple[list[int], list[bool]]]) -> Batch:
+def _batch(group: list[Encoded]) -> Batch:
     length = max(len(ids) for ids, _ in group)
     ids = torch.zeros(len(group), length, dtype=torch.long)
     labels = torch.full((len(group), length), IGNORED)
-    for row, (sequence, learned) in enumerate(group):
+    weights = torch.zeros(len(group), length)
+    for row, (sequence, weight) in enumerate(group):
         ids[row, : len(sequence)] = torch.tensor(sequence)
-        targets = torch.tensor(sequence[1:])
-        labels[row, : len(sequence) - 1] = torch.where(torch.tensor(learned[1:]), targets, IGNORED)
-    return Batch(ids, labels)
+        weights[row, : len(sequence) - 1] = torch.tensor(weight[1:])
+        labels[row, : len(sequence) - 1] = torch.tensor(sequence[1:])
+    labels[weights == 0] = IGNORED
+    return Batch(ids, labels, weights)
 
 
 def stream(
@@ -92,7 +100,7 @@ def stream(
     """Batches for ever, each with the position (shard, batch) that comes after it."""
     number, skip = start
     while True:
-        made = shard(tokenizer, number, tokens, seed, limit)
+        made = shard(tokenizer, number, tokens // 2 if number < SMALL else tokens, seed, limit)
         for i in range(skip, len(made)):
             yield ((number, i + 1) if i + 1 < len(made) else (number + 1, 0)), made[i]
         number, skip = number + 1, 0

@@ -7,34 +7,35 @@ from dataclasses import dataclass, replace
 
 from .grammar import Document, load
 from .tasks import Task, Turn
-from .tasks.drills import bill, copy, differences, letters, long_copy, spelling, sums
+from .tasks.drills import bill, copy, differences, letters, long_copy, sums
 from .tasks.exchange import exchange
 from .tasks.messages import booking, entities, tool_call
 from .tasks.reading import passage_turn, summary
+from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (15, exchange("field")),
+    "field": (16, exchange("field")),
     "hut": (6, exchange("hut")),
     "talk": (5, exchange("talk")),
-    "refuse": (3, exchange("refuse")),
-    "unknown": (4, exchange("unknown")),
-    "code": (3, exchange("code", wrap=False)),
-    "reading": (20, passage_turn),
-    "summary": (6, summary),
-    "sentiment": (6, sentiment),
-    "story": (3, story),
-    "completion": (1, completion),
-    "prose": (3, prose),
-    "booking": (7, booking),
-    "entities": (4, entities),
-    "tool call": (7, tool_call),
-    "sums": (9, sums),
-    "differences": (3, differences),
-    "bill": (3, bill),
-    "spelling": (10, spelling),
+    "refuse": (2, exchange("refuse")),
+    "unknown": (3, exchange("unknown")),
+    "code": (2, exchange("code", wrap=False)),
+    "reading": (14, passage_turn),
+    "summary": (3.5, summary),
+    "sentiment": (8, sentiment),
+    "story": (2.5, story),
+    "completion": (0.5, completion),
+    "prose": (1.5, prose),
+    "booking": (6, booking),
+    "entities": (2, entities),
+    "tool call": (4, tool_call),
+    "sums": (12, sums),
+    "differences": (4, differences),
+    "bill": (2, bill),
+    "spelling": (14, spelling),
     "letters": (2, letters),
-    "translation": (3, translation),
+    "translation": (2, translation),
     "copy": (3, copy),
 }
 
@@ -63,7 +64,9 @@ def conversation(seed: int, copying: float = 0.0) -> Conversation:
     if not first.prompt:
         return Conversation("", (first,))
     if first.system:
-        return Conversation(first.system, (first,))
+        return Conversation(first.system, (first, *first.then))
+    if first.then:
+        return _with_system(document, (first, *first.then))
     if len(first.prompt) > 300 or document.chance(0.75):
         return _with_system(document, (first,))
     return _with_system(document, _several(document, first))

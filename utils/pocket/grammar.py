@@ -68,9 +68,11 @@ class Document:
         return _SLOT.sub(lambda m: self.slot(m[1], m[2]), template)
 
     def frame(self, framings: Sequence[str], **texts: str) -> str:
-        """One of the framings (of this split), with `texts` in its slots as they are."""
+        """One of the framings, with `texts` in its slots as they are.
+
+        Both splits share the framings: a few dozen do not teach a tiny model what any instruction looks like."""
         self.slots.update(texts)
-        return self.expand(str(self.phrasing(framings)))
+        return self.expand(str(self.choice(framings)))
 
     def slot(self, name: str, digit: str = "") -> str:
         """The value of slot `name`, drawn now if this document has none yet."""

@@ -38,8 +38,8 @@ class Recipe:
     shape: dict[str, Any] = field(hash=False)
     steps: int
     tokens: int = 4096  # in a batch, padding included
-    rate: float = 2e-3
-    matrix_rate: float = 2e-3
+    rate: float = 4e-3
+    matrix_rate: float = 4e-3
     seed: int = 1
 
 
@@ -53,7 +53,7 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=2500,
+        steps=6200,
     ),
 }
 
@@ -150,14 +150,17 @@ def schedule(step: int, steps: int) -> float:
 
 
 def learn(run: Run, batch: Batch) -> float:
-    """One step; returns the mean loss in nats per learned token."""
+    """One step; returns the weighted mean loss in nats per learned token."""
     factor = schedule(run.step, run.recipe.steps)
     for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * factor
     learned = batch.labels != IGNORED
+    # The head works only where something is learned.
     hidden = run.model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
-    loss = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned])  # the head only where it is needed
+    losses = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned], reduction="none")
+    weights = batch.weights[learned]
+    loss = (losses * weights).sum() / weights.sum()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
     for optimiser in run.optimisers:

@@ -25,7 +25,11 @@ class Chat(Panel):
     """A prompt box for `backend`. `clock` returns seconds."""
 
     def __init__(
-        self, backend: Backend, options: Options | None = None, *, prompt: str = "",
+        self,
+        backend: Backend,
+        options: Options | None = None,
+        *,
+        prompt: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.backend, self.options, self._clock = backend, options or Options(), clock
@@ -37,8 +41,11 @@ class Chat(Panel):
 
     def _build(self, prompt: str) -> None:
         self.prompt = ipywidgets.Text(
-            value=prompt, description="Prompt", placeholder="Write a question, then press Enter or Send",
-            layout={"flex": "1 1 auto", "width": "auto"}, style={"description_width": "initial"},
+            value=prompt,
+            description="Prompt",
+            placeholder="Write a question, then press Enter or Send",
+            layout={"flex": "1 1 auto", "width": "auto"},
+            style={"description_width": "initial"},
         )
         self.prompt.on_msg(self._on_key)
         self.send_button = ipywidgets.Button(description="Send", button_style="primary", tooltip="Ask the model")

@@ -33,6 +33,7 @@ class Question:
     @property
     def choices(self) -> list[str]:
         """Right and wrong in an order that is always the same and gives nothing away."""
+
         def scrambled(choice: str) -> bytes:
             return hashlib.sha256(f"{self.ask} {choice}".encode()).digest()
 

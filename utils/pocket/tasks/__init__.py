@@ -14,7 +14,8 @@ from ..grammar import Document
 @dataclass(frozen=True)
 class Turn:
     """One prompt and the reply that the model learns. `accept` are replies counted as right in held-out scoring;
-    with `facts`, a reply is right when it contains every one of them."""
+    with `facts`, a reply is right when it contains every one of them. `then` are further turns about the same text: a
+    long prompt that is read once teaches several replies."""
 
     task: str
     prompt: str
@@ -22,6 +23,7 @@ class Turn:
     system: str = ""
     accept: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    then: tuple[Turn, ...] = ()
 
     def right(self, answer: str) -> bool:
         """Whether `answer` counts as correct."""

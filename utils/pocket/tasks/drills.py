@@ -1,8 +1,6 @@
-"""Exact little skills: copying, spelling, sums and bills."""
+"""Exact little skills: copying, letters, sums and bills."""
 
 from __future__ import annotations
-
-import re
 
 from ..grammar import Document, invented, load
 from . import Turn
@@ -21,7 +19,6 @@ ORDERS = (
     "towels",
     "candles",
 )
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def _mixed_words(document: Document) -> str:
@@ -65,32 +62,6 @@ def letters(document: Document) -> Turn:
     return Turn("letters", prompt, "-".join(word.replace(" ", "")))
 
 
-def misspelt(document: Document, word: str) -> str:
-    """`word` with one typing error, never the word itself."""
-    while True:
-        i = document.rng.randrange(len(word) - 1)
-        swap = word[:i] + word[i + 1] + word[i] + word[i + 2 :]
-        drop = word[:i] + word[i + 1 :]
-        double = word[: i + 1] + word[i:]
-        other = word[:i] + document.choice(LETTERS) + word[i + 1 :]
-        wrong = str(document.choice([swap, drop, double, other]))
-        if wrong != word:
-            return wrong
-
-
-def spelling(document: Document) -> Turn:
-    """Correct one or two misspelt words of a sentence."""
-    messages = document.use("messages")
-    right = document.expand(document.phrasing(messages["clean"]))
-    words = right.split(" ")
-    candidates = [i for i, word in enumerate(words) if re.fullmatch(r"[a-z]{4,}", word)]
-    wrong = list(words)
-    for i in document.rng.sample(candidates, min(len(candidates), document.choice([1, 1, 2]))):
-        wrong[i] = misspelt(document, words[i])
-    prompt = document.frame(messages["spelling_prompts"], text=" ".join(wrong))
-    return Turn("spelling", prompt, right)
-
-
 def _pair(document: Document) -> tuple[int, int]:
     """Two numbers up to 99; an eighth of all pairs is kept for held-out sums."""
     while True:
@@ -103,14 +74,28 @@ def _sum_turn(document: Document, task: str, prompts: str, a: int, b: int, reply
     return Turn(task, document.frame(document.use("messages")[prompts], a=str(a), b=str(b)), reply)
 
 
+def worked_sum(a: int, b: int) -> str:
+    """The sum with its working: tens first, then ones. A tiny model learns each step, but hardly the whole at once."""
+    if a < 10 and b < 10:
+        return f"{a} + {b} = {a + b}"
+    return f"{a} + {b} = {a // 10 * 10 + b // 10 * 10} + {a % 10 + b % 10} = {a + b}"
+
+
+def worked_difference(a: int, b: int) -> str:
+    """a - b with its working: first the tens of b go, then its ones."""
+    if b < 10:
+        return f"{a} - {b} = {a - b}"
+    return f"{a} - {b} = {a - b // 10 * 10} - {b % 10} = {a - b}"
+
+
 def sums(document: Document) -> Turn:
     a, b = _pair(document)
-    return _sum_turn(document, "sums", "sum_prompts", a, b, f"{a} + {b} = {a + b}")
+    return _sum_turn(document, "sums", "sum_prompts", a, b, worked_sum(a, b))
 
 
 def differences(document: Document) -> Turn:
     b, a = sorted(_pair(document))
-    return _sum_turn(document, "differences", "difference_prompts", a, b, f"{a} - {b} = {a - b}")
+    return _sum_turn(document, "differences", "difference_prompts", a, b, worked_difference(a, b))
 
 
 def bill(document: Document) -> Turn:
@@ -119,4 +104,4 @@ def bill(document: Document) -> Turn:
     (n, p), (m, q) = ((document.rng.randint(2, 6), document.rng.randint(2, 12)) for _ in range(2))
     order = f"{n} {first} at {p} euros and {m} {second} at {q} euros"
     prompt = document.frame(document.use("messages")["bill_prompts"], order=order)
-    return Turn("bill", prompt, f"{n} x {p} = {n * p}, {m} x {q} = {m * q}, {n * p} + {m * q} = {n * p + m * q} euros.")
+    return Turn("bill", prompt, f"{n} x {p} = {n * p}, {m} x {q} = {m * q}, {worked_sum(n * p, m * q)} euros.")

@@ -9,6 +9,7 @@ from ..grammar import Document, load
 from . import Task, Turn
 
 FILES = ("field", "hut", "chat")
+LITTLE = {"a", "an", "the", "is", "are", "do", "does", "did", "of", "to", "in", "it", "me", "my", "you", "please"}
 
 
 @cache
@@ -39,15 +40,17 @@ def capital(text: str) -> str:
 def as_typed(document: Document, prompt: str) -> str:
     """`prompt` as somebody might type it."""
     words = load("dialogue")
+    if document.chance(0.12):  # in a hurry, without the little words
+        prompt = " ".join(w for w in prompt.split(" ") if w not in LITTLE or document.chance(0.3)) or prompt
     lowered = (
         prompt if prompt[:2].isupper() or prompt.split(" ")[0] in ("I", "I'm") else prompt[:1].lower() + prompt[1:]
     )
     if document.chance(0.2):
-        prompt = document.expand(document.phrasing(words["before"])) + lowered
+        prompt = document.expand(document.choice(words["before"])) + lowered
     elif document.chance(0.25) and prompt.endswith("?"):
-        prompt = document.expand(document.phrasing(words["indirect"])) + " " + prompt
+        prompt = document.expand(document.choice(words["indirect"])) + " " + prompt
     elif document.chance(0.25):
         return (lowered.rstrip("?.") or lowered) if document.chance(0.6) else lowered
     if document.chance(0.12):
-        prompt += " " + document.expand(document.phrasing(words["after"]))
+        prompt += " " + document.expand(document.choice(words["after"]))
     return prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from ..grammar import Document
@@ -56,19 +57,24 @@ def _in_order(text: str, values: list[str]) -> list[str]:
 
 
 def tool_call(document: Document) -> Turn:
-    """One request, two to four tools, one JSON call; or "none" when no tool fits."""
+    """Two to four tools and a few requests, each answered by one JSON call; or by "none" when no tool fits."""
     messages = document.use("messages")
     offered = document.rng.sample(messages["tool"], document.rng.randint(2, 4))
-    tool = document.choice(offered)
-    if document.chance(0.12):
-        request, reply = document.expand(document.phrasing(messages["no_tool"])), "none"
-    else:
-        request = document.expand(document.phrasing(tool["requests"]))
-        values = [document.slot(*_split(slot)) for slot in tool["slots"]]
-        arguments = {arg: int(v) if v.isdigit() else v for arg, v in zip(tool["args"], values, strict=True)}
-        reply = json.dumps({"tool": tool["name"], "arguments": arguments})
     lines = "\n".join(f"{t['name']}({', '.join(t['args'])}): {t['description']}" for t in offered)
-    return Turn("tool call", request, reply, system=document.frame(messages["tool_prompts"], tools=lines))
+    count = document.rng.randint(2, 4)
+    first, *then = [_request(Document(document.rng, document.held_out), offered) for _ in range(count)]
+    return replace(first, system=document.frame(messages["tool_prompts"], tools=lines), then=tuple(then))
+
+
+def _request(document: Document, offered: list[dict[str, Any]]) -> Turn:
+    messages = document.use("messages")
+    if document.chance(0.12):
+        return Turn("tool call", document.expand(document.phrasing(messages["no_tool"])), "none")
+    tool = document.choice(offered)
+    request = document.expand(document.phrasing(tool["requests"]))
+    values = [document.slot(*_split(slot)) for slot in tool["slots"]]
+    arguments = {arg: int(v) if v.isdigit() else v for arg, v in zip(tool["args"], values, strict=True)}
+    return Turn("tool call", request, json.dumps({"tool": tool["name"], "arguments": arguments}))
 
 
 def _split(slot: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -38,26 +39,28 @@ def statement(document: Document, attribute: Attribute, taken: set[str]) -> Docu
 
 
 def passage_turn(document: Document) -> Turn:
-    """A question about a passage of three to six statements; a quarter ask what the passage does not say."""
+    """Two to four questions about a passage of three to six statements; a quarter ask what the passage does not say."""
     chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
     pool = [a for topic in chosen_topics for a in attributes(topic)]
     picked = document.rng.sample(pool, min(len(pool), document.rng.randint(3, 6)))
     if document.chance(0.4):  # the same kind of statement twice, about different subjects: the question must be read
         picked += [a for a in picked if a.get("subject")][:1]
-    asked, absent = picked[0], None
     taken: set[str] = set()
     statements = [(a, statement(document, a, taken)) for a in picked]
-    if document.chance(0.25):
-        others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
-        absent = asked if asked.get("subject") and document.chance(0.5) else document.choice(others)
     passage = _passage(document, statements)
-    attribute = absent or asked
-    told = statement(document, attribute, taken) if absent else statements[0][1]
-    question = told.expand(document.phrasing(attribute["questions"]))
-    prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=question)
-    if absent:
-        return Turn("not in the text", prompt, NOT_SAID)
-    return Turn("reading", prompt, capital(told.expand(attribute["answer"])))
+    others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
+    turns = []
+    for attribute, told in document.rng.sample(statements, document.rng.randint(2, 4) if len(statements) > 3 else 2):
+        if document.chance(0.25):
+            absent = attribute if attribute.get("subject") and document.chance(0.5) else document.choice(others)
+            question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
+            turns.append(Turn("not in the text", question, NOT_SAID))
+        else:
+            question = told.expand(document.phrasing(attribute["questions"]))
+            turns.append(Turn("reading", question, capital(told.expand(attribute["answer"]))))
+    first, *then = turns
+    prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=first.prompt)
+    return replace(first, prompt=prompt, then=tuple(replace(turn, prompt=capital(turn.prompt)) for turn in then))
 
 
 def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from ..grammar import Document, load
+from ..grammar import Document, load, reserve
 from . import Turn
 from .exchange import FILES, capital
 from .reading import attributes, statement
@@ -36,6 +36,8 @@ def _story(document: Document) -> tuple[str, str]:
     """(topic, text) of a story."""
     writing = document.use("writing")
     skeleton = document.choice(writing["story"])
+    names = reserve(load("words")["names"], document.held_out)  # known names: invented ones read badly in a story
+    document.slots.update(zip(("guest", "guest2"), document.rng.sample(names, 2), strict=True))
     text = " ".join(document.expand(sentence) for sentence in skeleton["sentences"])
     return document.expand(document.choice([skeleton["topic"], skeleton["title_words"]])), text
 
@@ -64,10 +66,12 @@ def _prose_sources() -> tuple[tuple[str, str], ...]:
     return (*(("writing", sentence) for sentence in load("writing")["prose"]), *replies)
 
 
-def _sentence(document: Document, source: tuple[str, str]) -> str:
+def text_sentence(document: Document) -> str:
+    """A sentence or two of prose, or one of the course's own answers."""
+    file, text = document.choice(_prose_sources())
     inner = Document(document.rng, document.held_out)
-    inner.use(source[0])
-    return inner.expand(source[1])
+    inner.use(file)
+    return inner.expand(text)
 
 
 def prose(document: Document) -> Turn:
@@ -76,13 +80,14 @@ def prose(document: Document) -> Turn:
     if kind < 0.35:
         text = _story(document)[1]
     elif kind < 0.85:
-        text = " ".join(_sentence(document, source) for source in document.rng.sample(_prose_sources(), 3))
+        text = " ".join(text_sentence(document) for _ in range(3))
     else:
-        text = " ".join(_fact_sentence(document) for _ in range(3))
+        text = " ".join(fact_sentence(document) for _ in range(3))
     return Turn("prose", "", text)
 
 
-def _fact_sentence(document: Document) -> str:
+def fact_sentence(document: Document) -> str:
+    """A statement as it could stand in a passage."""
     attribute = document.choice(attributes())
     inner = statement(document, attribute, set())
     return capital(inner.expand(document.choice(attribute["sentences"])))
