@@ -17,9 +17,27 @@ from .dialogue import Conversation, conversation
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself
-DRILLS = (0.6, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.08)  # share of copy drills in each shard, the last also in all after it:
-# only a model that can copy can quote a name, and two shards of drills were not enough to begin copying
-SMALL = 10  # in the first shards batches are half as large: early on, more steps help more than better ones
+DRILLS = (  # shares of copy drills and of other drills in each shard, the last also in all after it
+    *[(0.7, 0.0)] * 3,  # first of all copying: only a model that can copy can quote, look up or correct
+    (0.5, 0.2),
+    (0.2, 0.5),
+    (0.1, 0.5),
+    (0.1, 0.4),
+    (0.08, 0.3),
+    (0.08, 0.2),
+    (0.05, 0.1),
+)
+SMALL = (
+    2,
+    2,
+    2,
+    2,
+    2,
+    2,
+    2,
+    2,
+    1,
+)  # batches are that much smaller in each shard: early on, more steps help more than better ones
 IGNORED = -100
 Encoded = tuple[list[int], list[float]]
 
@@ -66,8 +84,8 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[Enco
 def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int) -> list[Batch]:
     """The batches of shard `number`, each of about `tokens` tokens, in random order; longer sequences are left out."""
     first = seed * SEEDS + number * SHARD
-    copying = DRILLS[min(number, len(DRILLS) - 1)]
-    pairs = encode(tokenizer, [conversation(first + i, copying) for i in range(SHARD)])
+    drills = DRILLS[min(number, len(DRILLS) - 1)]
+    pairs = encode(tokenizer, [conversation(first + i, drills) for i in range(SHARD)])
     pairs = sorted((pair for pair in pairs if len(pair[0]) <= limit), key=lambda pair: len(pair[0]))
     batches: list[Batch] = []
     group: list[Encoded] = []
@@ -100,7 +118,7 @@ def stream(
     """Batches for ever, each with the position (shard, batch) that comes after it."""
     number, skip = start
     while True:
-        made = shard(tokenizer, number, tokens // 2 if number < SMALL else tokens, seed, limit)
+        made = shard(tokenizer, number, tokens // SMALL[min(number, len(SMALL) - 1)], seed, limit)
         for i in range(skip, len(made)):
             yield ((number, i + 1) if i + 1 < len(made) else (number + 1, 0)), made[i]
         number, skip = number + 1, 0

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from .grammar import Document, load
 from .tasks import Task, Turn
-from .tasks.drills import bill, copy, differences, letters, long_copy, sums
+from .tasks.drills import bill, copy, differences, letters, long_copy, recall, sums
 from .tasks.exchange import exchange
 from .tasks.messages import booking, entities, tool_call
-from .tasks.reading import passage_turn, summary
+from .tasks.reading import passage_turn, short_passage, summary
 from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
@@ -21,23 +21,26 @@ TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training convers
     "refuse": (2, exchange("refuse")),
     "unknown": (3, exchange("unknown")),
     "code": (2, exchange("code", wrap=False)),
-    "reading": (14, passage_turn),
-    "summary": (3.5, summary),
+    "reading": (16, passage_turn),
+    "summary": (5, summary),
     "sentiment": (8, sentiment),
     "story": (2.5, story),
     "completion": (0.5, completion),
     "prose": (1.5, prose),
-    "booking": (6, booking),
+    "booking": (7, booking),
     "entities": (2, entities),
     "tool call": (4, tool_call),
     "sums": (12, sums),
-    "differences": (4, differences),
+    "differences": (5, differences),
     "bill": (2, bill),
-    "spelling": (14, spelling),
+    "spelling": (10, spelling),
     "letters": (2, letters),
     "translation": (2, translation),
     "copy": (3, copy),
 }
+
+
+DRILLS: tuple[Task, ...] = (recall, spelling, short_passage, sums)
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ def task(name: str) -> Task:
     return TASKS[name][1]
 
 
-def conversation(seed: int, copying: float = 0.0) -> Conversation:
-    """The training conversation number `seed`; a share `copying` of them are copy drills."""
+def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0)) -> Conversation:
+    """The training conversation number `seed`; `drills` are the shares of copy drills and of other drills."""
     rng = random.Random(seed)
-    if rng.random() < copying:
-        return Conversation("", (long_copy(Document(rng)),))
+    kind = rng.random()
+    if kind < sum(drills):
+        first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [2, 3, 3, 2])[0])(Document(rng))
+        return Conversation("", (first, *first.then))
     name = rng.choices(list(TASKS), [share for share, _ in TASKS.values()])[0]
     first = task(name)(Document(rng))
     document = Document(rng)

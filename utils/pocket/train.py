@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from .muon import Muon
 from .tokenizer import SIZE
 
 CONTEXT = 1024  # tokens
+WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=6200,
+        steps=8000,
     ),
 }
 
@@ -79,7 +81,9 @@ def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
 @cache
 def data_hash(seed: int) -> str:
     """SHA-256 of 1,000 training conversations: it changes when the corpus or its generator does."""
-    texts = "\0".join(repr(conversation(seed * SEEDS + i, copying)) for copying in (0.5, 0.1) for i in range(500))
+    texts = "\0".join(
+        repr(conversation(seed * SEEDS + i, drills)) for drills in ((0.3, 0.3), (0.0, 0.1)) for i in range(500)
+    )
     return hashlib.sha256(texts.encode()).hexdigest()
 
 
@@ -90,6 +94,7 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.tokenizer, self.folder = recipe, tokenizer, folder
         self.model = Phi3ForCausalLM(config(recipe, tokenizer))
+        self.decoder = self.model.model  # or the same compiled
         self.optimisers = _optimisers(self.model, recipe)
         self.step, self.position, self.seconds = 0, (0, 0), 0.0
         self.losses: list[tuple[int, float]] = []
@@ -157,7 +162,7 @@ def learn(run: Run, batch: Batch) -> float:
             group["lr"] = rate * factor
     learned = batch.labels != IGNORED
     # The head works only where something is learned.
-    hidden = run.model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
+    hidden = run.decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
     losses = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned], reduction="none")
     weights = batch.weights[learned]
     loss = (losses * weights).sum() / weights.sum()
@@ -173,6 +178,9 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
     """Train to the end, resuming from `folder`'s checkpoint; Ctrl-C saves and stops."""
     run = Run(recipe, tokenizer, folder)
     resumed = run.resume()
+    if shutil.which("c++") and recipe.steps >= WORTH_COMPILING:
+        torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+        run.decoder = torch.compile(run.decoder, dynamic=True)
     with tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, unit="step", mininterval=2) as bar:
         if resumed:
             bar.write(f"Going on from step {run.step}.")

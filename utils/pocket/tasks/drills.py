@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..grammar import Document, invented, load
 from . import Turn
 
@@ -19,6 +21,15 @@ ORDERS = (
     "towels",
     "candles",
 )
+LISTS = (
+    ("{key}: {value}.", "{key}?"),
+    ("{key} has {value}.", "What does {key} have?"),
+    ("{key} is {value}.", "What is {key}?"),
+    ("{value} is for {key}.", "What is for {key}?"),
+    ("{key} sees {value}.", "What does {key} see?"),
+    ("{value} belongs to {key}.", "What belongs to {key}?"),
+)
+NOT_SAID = "The text does not say."
 
 
 def _mixed_words(document: Document) -> str:
@@ -52,6 +63,28 @@ def long_copy(document: Document) -> Turn:
     )
     text = " ".join(document.choice(makers)() for _ in range(document.rng.randint(3, 14)))
     return Turn("copy", document.frame(load("dialogue")["copy_prompts"], text=text), text)
+
+
+def recall(document: Document) -> Turn:
+    """A list of names, each with something, and questions after it: the drill for finding the right place in a text."""
+    makers = (
+        lambda: invented(document, 2),
+        lambda: str(document.rng.randint(2, 99)),
+        lambda: document.choice(load("words")["item"]),
+        lambda: document.choice(load("words")["room"]),
+        lambda: document.expand(document.choice(["{day}", "{colour}", "{animal}", "{food}"])),
+    )
+    form, asked = document.choice(LISTS)
+    keys = [invented(document, document.rng.randint(1, 2)) for _ in range(document.rng.randint(2, 7))]
+    pairs = {key: document.choice(makers)() for key in keys}
+    text = document.choice([" ", "\n"]).join(form.format(key=key, value=value) for key, value in pairs.items())
+    turns = []
+    for _ in range(document.rng.randint(2, 5)):
+        document.slots.clear()
+        key = invented(document, 2) if document.chance(0.2) else document.choice(list(pairs))
+        turns.append(Turn("recall", asked.format(key=key), pairs.get(key, NOT_SAID)))
+    first, *then = turns
+    return replace(first, prompt=f"{text}\n{first.prompt}", then=tuple(then))
 
 
 def letters(document: Document) -> Turn:

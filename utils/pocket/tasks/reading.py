@@ -38,20 +38,29 @@ def statement(document: Document, attribute: Attribute, taken: set[str]) -> Docu
     return inner
 
 
-def passage_turn(document: Document) -> Turn:
+def short_passage(document: Document) -> Turn:
+    """One or two statements and questions, often not answered: the drill for telling which question fits a statement."""
+    return passage_turn(document, document.rng.randint(1, 2), 0.4)
+
+
+def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) -> Turn:
     """Two to four questions about a passage of three to six statements; a quarter ask what the passage does not say."""
     chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
     pool = [a for topic in chosen_topics for a in attributes(topic)]
-    picked = document.rng.sample(pool, min(len(pool), document.rng.randint(3, 6)))
-    if document.chance(0.4):  # the same kind of statement twice, about different subjects: the question must be read
+    picked = document.rng.sample(pool, min(len(pool), size or document.rng.randint(3, 6)))
+    if (
+        document.chance(0.4) and size != 1
+    ):  # the same kind of statement twice, about different subjects: the question must be read
         picked += [a for a in picked if a.get("subject")][:1]
     taken: set[str] = set()
     statements = [(a, statement(document, a, taken)) for a in picked]
     passage = _passage(document, statements)
     others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
     turns = []
-    for attribute, told in document.rng.sample(statements, document.rng.randint(2, 4) if len(statements) > 3 else 2):
-        if document.chance(0.25):
+    unasked = document.rng.sample(statements, len(statements))
+    for _ in range(document.rng.randint(2, 5)):
+        attribute, told = unasked.pop() if unasked else statements[0]
+        if not unasked or document.chance(absent_share):
             absent = attribute if attribute.get("subject") and document.chance(0.5) else document.choice(others)
             question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
             turns.append(Turn("not in the text", question, NOT_SAID))

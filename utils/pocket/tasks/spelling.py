@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ..grammar import Document, load
+from ..grammar import Document, invented, load
 from . import Turn
 from .exchange import capital
 from .writing import fact_sentence, text_sentence
@@ -28,18 +28,35 @@ def misspelt(document: Document, word: str) -> str:
 
 
 def _sentence(document: Document) -> str:
-    """A sentence to misspell: any of the corpus teaches copying; held-out ones come from a list of their own."""
+    """Words to misspell: half of them in no order, so that only copying helps; held-out ones have their own list."""
     writing, kind = load("writing"), document.rng.random()
-    if document.held_out or kind < 0.5:
+    if not document.held_out and kind < 0.5:
+        return _salad(document)
+    if document.held_out or kind < 0.7:
         document.use("messages")
         return document.expand(document.phrasing(load("messages")["clean"]))
-    if kind < 0.65:
-        return text_sentence(document)
     if kind < 0.8:
+        return text_sentence(document)
+    if kind < 0.9:
         return fact_sentence(document)
     document.use("writing")
     kinds = [writing["praise"], writing["complaint"], writing["neutral"], load("messages")["booking_noise"]]
     return capital(document.expand(document.choice(document.choice(kinds)))).rstrip(".") + "."
+
+
+@cache
+def _in_order() -> tuple[str, ...]:
+    return tuple(sorted(practised()))
+
+
+def _salad(document: Document) -> str:
+    word, rest = (
+        lambda: document.choice(_in_order()),
+        (lambda: invented(document, 2), lambda: str(document.rng.randint(2, 99))),
+    )
+    makers = (word, word, word, word, *rest)
+    words = [document.choice(makers)() for _ in range(document.rng.randint(2, 8))]
+    return capital(" ".join(words)) + document.choice([".", ".", "", "!"])
 
 
 def spelling(document: Document) -> Turn:
