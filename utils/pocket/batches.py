@@ -19,7 +19,7 @@ SHARD = 8192  # conversations that are generated, sorted by length and cut into 
 SEEDS = 10**10  # conversations a training seed has for itself
 DRILLS = (0.6, 0.6, 0.6, 0.5, 0.4, 0.3, 0.2, 0.08)  # share of copy drills in each shard, the last also in all after it:
 # only a model that can copy can quote a name, and two shards of drills were not enough to begin copying
-SMALL = 10  # in the first shards batches are half as large: early on, more steps help more than better ones
+SMALL = 10  # in the first shards batches are half as large: after 0.4 M tokens the loss was 3.7, not 4.3 (one run each)
 IGNORED = -100
 Encoded = tuple[list[int], list[float]]
 
