@@ -1,4 +1,8 @@
-"""Held-out scores: greedy answers to documents whose phrasings, names and number pairs the training never used."""
+"""Held-out scores: greedy answers to documents whose questions, messages, names and number pairs were never trained on.
+
+The framings of a task ("Correct the spelling: ...", "Hello, ...") are those of the training: how the model takes an
+instruction in words of its own is not measured.
+"""
 
 from __future__ import annotations
 

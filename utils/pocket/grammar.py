@@ -3,8 +3,8 @@
 `[a|b]` picks one alternative, `{slot}` inserts a value; one slot name keeps one value within a document, and a
 trailing digit (`{guest2}`) asks for another, different value. Knows nothing about tasks or tokens.
 
-Training and held-out text never share names, places or phrasings: of every list that is drawn with `reserve`,
-each eighth entry is kept for held-out documents.
+Training and held-out text never share names, places or questions: of every list that is drawn with `reserve`, each
+eighth entry is kept for held-out documents. They do share the framings of a task, which `frame` draws.
 """
 
 from __future__ import annotations
