@@ -27,17 +27,7 @@ DRILLS = (  # shares of copy drills and of other drills in each shard, the last 
     (0.08, 0.2),
     (0.05, 0.1),
 )
-SMALL = (
-    2,
-    2,
-    2,
-    2,
-    2,
-    2,
-    2,
-    2,
-    1,
-)  # batches are that much smaller in each shard: early on, more steps help more than better ones
+SMALL = 8  # in the first shards batches are half as large: after 0.4 M tokens the loss was 3.7, not 4.3 (one run each)
 IGNORED = -100
 Encoded = tuple[list[int], list[float]]
 
@@ -118,7 +108,7 @@ def stream(
     """Batches for ever, each with the position (shard, batch) that comes after it."""
     number, skip = start
     while True:
-        made = shard(tokenizer, number, tokens // SMALL[min(number, len(SMALL) - 1)], seed, limit)
+        made = shard(tokenizer, number, tokens // 2 if number < SMALL else tokens, seed, limit)
         for i in range(skip, len(made)):
             yield ((number, i + 1) if i + 1 < len(made) else (number + 1, 0)), made[i]
         number, skip = number + 1, 0

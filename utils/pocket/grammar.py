@@ -105,47 +105,34 @@ class Document:
         return str(self.phrasing(options) if name in words["reserved"] else self.choice(options))
 
 
-ONSETS = [
-    "b",
-    "br",
-    "c",
-    "d",
-    "dr",
-    "f",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "kl",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pl",
-    "r",
-    "s",
-    "sk",
-    "sl",
-    "st",
-    "t",
-    "tr",
-    "v",
-    "w",
-    "z",
-    "sh",
-    "th",
+# Onset, vowel and coda of a syllable. The easy ones make names of two or three tokens, such as "Torvin".
+EASY = [tuple(part.split(",")) for part in ("b,d,f,g,h,k,l,m,n,p,r,s,t,v,z", "a,e,i,o,u", ",,n,r,l")]
+HARD = [
+    tuple(part.split(","))
+    for part in (
+        "b,br,c,d,dr,f,g,gr,h,j,k,kl,l,m,n,p,pl,r,s,sk,sl,st,t,tr,v,w,z,sh,th",
+        "a,e,i,o,u,a,e,i,o,ai,ea,ou",
+        ",,,,l,n,r,s,m,t,nd,rk,ll,lin,ven,ra",
+    )
 ]
-NUCLEI = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "ai", "ea", "ou"]
-CODAS = ["", "", "", "", "l", "n", "r", "s", "m", "t", "nd", "rk", "ll", "lin", "ven", "ra"]
+RUDE = ["nazi", "rape", "pedo", "homo", "puke", "negro", "nigg", "dild", "fag", "tit", "anal", "porn"]
 
 
 def invented(document: Document, syllables: int) -> str:
-    """A made-up name such as "Torvin". Its letters decide its split, so held-out names were never seen."""
+    """A made-up name such as "Torvin", none of the listed ones. Its letters decide its split: held-out ones are new."""
     while True:
-        parts = [document.choice(ONSETS) + document.choice(NUCLEI) + document.choice(CODAS) for _ in range(syllables)]
-        if (sum(map(ord, "".join(parts))) % 8 == 5) == document.held_out:
-            return "".join(parts).capitalize()
+        sounds = EASY if document.chance(0.75) else HARD
+        name = "".join(document.choice(sound) for _ in range(syllables) for sound in sounds)
+        taken = name.capitalize() in _listed() or any(word in name for word in RUDE)
+        if not taken and (sum(map(ord, name)) % 8 == 5) == document.held_out:
+            return name.capitalize()
+
+
+@cache
+def _listed() -> frozenset[str]:
+    """The words of the listed names, each of which belongs to one split."""
+    words = load("words")
+    return frozenset(word for name in words["reserved"] for entry in words[name] for word in entry.split(" "))
 
 
 def _name(list_name: str) -> Callable[[Document], str]:

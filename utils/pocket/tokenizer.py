@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -54,7 +55,7 @@ LANGUAGES = ("zh", "ja", "es", "fr", "de")
 
 
 def corpus(conversations: int = 24_000, phrases: int = 1_500) -> Iterator[str]:
-    """Texts to count: English conversations, and the phrasebook in every language."""
+    """Texts to count: English conversations, the phrasebook in every language, and the files of the other languages."""
     for seed in range(conversations):
         made = conversation(seed)
         yield from (text for turn in made.turns for text in (made.system, turn.prompt, turn.reply) if text)
@@ -64,6 +65,17 @@ def corpus(conversations: int = 24_000, phrases: int = 1_500) -> Iterator[str]:
         yield from (word[code] for code in LANGUAGES for _ in range(4))
     for phrase in load("phrases")["phrase"]:
         yield from (re.sub(r"\{\w+\}", "", phrase[code]) for code in LANGUAGES for _ in range(2))
+    for code in LANGUAGES:
+        yield from (re.sub(r"\{\w+\}|[\[\]|]", " ", text) for text in _strings(load(code)) for _ in range(2))
+
+
+def _strings(texts: Any) -> Iterator[str]:
+    """Every string of a corpus file."""
+    if isinstance(texts, str):
+        yield texts
+    elif isinstance(texts, dict | list):
+        for part in texts.values() if isinstance(texts, dict) else texts:
+            yield from _strings(part)
 
 
 def train(texts: Iterable[str]) -> Tokenizer:

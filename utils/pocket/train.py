@@ -55,7 +55,7 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=8000,
+        steps=7600,
     ),
 }
 
@@ -71,7 +71,7 @@ def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
         sliding_window=None,
         rms_norm_eps=1e-5,
         rope_theta=10000.0,
-        tie_word_embeddings=False,
+        tie_word_embeddings=True,  # what is copied keeps its vector: copying is learnt sooner, also of rare tokens
         bos_token_id=1,
         eos_token_id=list(ids.values()),
         pad_token_id=ids["endoftext"],

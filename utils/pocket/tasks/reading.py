@@ -39,34 +39,35 @@ def statement(document: Document, attribute: Attribute, taken: set[str]) -> Docu
 
 
 def short_passage(document: Document) -> Turn:
-    """One or two statements and questions, often not answered: the drill for telling which question fits a statement."""
+    """Questions about one or two statements, often not answered: the drill for telling which question fits what."""
     return passage_turn(document, document.rng.randint(1, 2), 0.4)
 
 
 def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) -> Turn:
-    """Two to four questions about a passage of three to six statements; a quarter ask what the passage does not say."""
+    """Questions about a passage of `size` statements, or of two to five; some ask what the passage does not say."""
     chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
     pool = [a for topic in chosen_topics for a in attributes(topic)]
-    picked = document.rng.sample(pool, min(len(pool), size or document.rng.randint(3, 6)))
-    if (
-        document.chance(0.4) and size != 1
-    ):  # the same kind of statement twice, about different subjects: the question must be read
+    size = min(len(pool), size or document.rng.randint(2, 5))
+    picked = document.rng.sample(pool, size)
+    if size > 1 and document.chance(0.4):  # one kind of statement about two subjects: the question must be read whole
         picked += [a for a in picked if a.get("subject")][:1]
     taken: set[str] = set()
     statements = [(a, statement(document, a, taken)) for a in picked]
     passage = _passage(document, statements)
     others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
+    answered = document.rng.sample(statements, len(statements))
     turns = []
-    unasked = document.rng.sample(statements, len(statements))
     for _ in range(document.rng.randint(2, 5)):
-        attribute, told = unasked.pop() if unasked else statements[0]
-        if not unasked or document.chance(absent_share):
-            absent = attribute if attribute.get("subject") and document.chance(0.5) else document.choice(others)
-            question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
-            turns.append(Turn("not in the text", question, NOT_SAID))
-        else:
+        if answered and not document.chance(absent_share):
+            attribute, told = answered.pop()
             question = told.expand(document.phrasing(attribute["questions"]))
             turns.append(Turn("reading", question, capital(told.expand(attribute["answer"]))))
+        else:
+            absent = document.choice(picked if document.chance(0.4) else others)
+            if absent in picked and not absent.get("subject"):  # the passage says it
+                absent = document.choice(others)
+            question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
+            turns.append(Turn("not in the text", question, NOT_SAID))
     first, *then = turns
     prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=first.prompt)
     return replace(first, prompt=prompt, then=tuple(replace(turn, prompt=capital(turn.prompt)) for turn in then))
@@ -75,7 +76,7 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) 
 def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:
     sentences = [capital(inner.expand(document.choice(a["sentences"]))) for a, inner in statements]
     fillers = load("reading")["filler"]
-    sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1, 2]))]
+    sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1, 1]))]
     document.rng.shuffle(sentences)
     return " ".join(sentences)
 
@@ -83,10 +84,10 @@ def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -
 def summary(document: Document) -> Turn:
     """A trail report of two or three facts among chatter, and the one sentence that keeps the facts."""
     reading = document.use("reading")
-    aspects = document.rng.sample(reading["aspect"], document.choice([2, 3, 3]))
+    aspects = document.rng.sample(reading["aspect"], document.choice([2, 2, 3]))
     sentences = [document.expand(document.choice(aspect["sentences"])) for aspect in aspects]
     clauses = [document.expand(aspect["clause"]) for aspect in aspects]
-    for _ in range(document.choice([0, 1, 2])):
+    for _ in range(document.choice([0, 1, 1])):
         sentences.insert(
             document.rng.randint(0, len(sentences)), document.expand(document.choice(reading["report_filler"]))
         )

@@ -50,12 +50,11 @@ def _in_order() -> tuple[str, ...]:
 
 
 def _salad(document: Document) -> str:
-    word, rest = (
-        lambda: document.choice(_in_order()),
-        (lambda: invented(document, 2), lambda: str(document.rng.randint(2, 99))),
-    )
-    makers = (word, word, word, word, *rest)
-    words = [document.choice(makers)() for _ in range(document.rng.randint(2, 8))]
+    """Practised words, names and numbers in no order."""
+    words: list[str] = [document.choice(_in_order()) for _ in range(document.rng.randint(2, 6))]
+    others = [invented(document, 2), str(document.rng.randint(2, 99))]
+    words += document.rng.sample(others, document.choice([0, 1, 1, 2]))
+    document.rng.shuffle(words)
     return capital(" ".join(words)) + document.choice([".", ".", "", "!"])
 
 
