@@ -55,7 +55,8 @@ def _salad(document: Document) -> str:
     others = [invented(document, 2), str(document.rng.randint(2, 99))]
     words += document.rng.sample(others, document.choice([0, 1, 1, 2]))
     document.rng.shuffle(words)
-    return capital(" ".join(words)) + document.choice([".", ".", "", "!"])
+    end: str = document.choice([".", ".", "", "!"])
+    return capital(" ".join(words)) + end
 
 
 def spelling(document: Document) -> Turn:
