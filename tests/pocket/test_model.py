@@ -1,6 +1,8 @@
 """The committed weights: what the model card says of them is what a fresh sample of held-out documents shows."""
 
 import json
+import random
+import re
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ from tokenizers import Tokenizer
 from transformers import Phi3ForCausalLM
 
 from utils.pocket import NAMES, folder
-from utils.pocket.evaluate import TASK_NAMES, answers
+from utils.pocket.dialogue import task as make
+from utils.pocket.evaluate import TASK_NAMES, answers, greedy, held_out, prompt_ids
+from utils.pocket.grammar import Document
 from utils.pocket.train import data_hash
 
 SAMPLE = 24
@@ -50,3 +54,22 @@ def test_a_fresh_sample_agrees_with_the_card(model, tokenizer, task):
     """Other held-out documents than the card's; three standard errors of a sample of this size are 0.31 at most."""
     right = sum(answer.right for answer in answers(model, tokenizer, task, SAMPLE, seed=1)) / SAMPLE
     assert right == pytest.approx(record("pocket-phi-3-mini")["scores"][task], abs=0.31)
+
+
+def test_stories_read_as_english(model, tokenizer):
+    """Not a judgement of style: whole sentences, none of them twice, made of words that training stories have."""
+    stories = [make("story")(Document(random.Random(i))).reply for i in range(3000)]
+    known = set(re.findall(r"[A-Za-z']+", " ".join(stories)))
+    asked = [made.turns[0].prompt for made in held_out("story", 20, seed=1)]
+    texts = greedy(model, tokenizer, [prompt_ids(tokenizer, "", prompt) for prompt in asked])
+    good = [
+        well_formed(text, known | set(re.findall(r"[A-Za-z']+", prompt)))
+        for prompt, text in zip(asked, texts, strict=True)
+    ]
+    assert sum(good) >= 17, texts
+
+
+def well_formed(text: str, known: set[str]) -> bool:
+    sentences = re.split(r"(?<=[.!?\"]) ", text)
+    words = set(re.findall(r"[A-Za-z']+", text))
+    return len(sentences) >= 3 and len(set(sentences)) == len(sentences) and text[-1] in '.!?"' and words <= known
