@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from .grammar import Document, load
 from .tasks import Task, Turn
-from .tasks.drills import bill, copy, differences, letters, long_copy, recall, sums
+from .tasks.drills import bill, copy, differences, long_copy, recall, sums
 from .tasks.exchange import exchange
 from .tasks.messages import booking, entities, tool_call
 from .tasks.reading import passage_turn, short_passage, summary
@@ -18,23 +18,22 @@ TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training convers
     "field": (16, exchange("field")),
     "hut": (6, exchange("hut")),
     "talk": (5, exchange("talk")),
-    "refuse": (2, exchange("refuse")),
-    "unknown": (3, exchange("unknown")),
-    "code": (2, exchange("code", wrap=False)),
-    "reading": (18, passage_turn),
+    "refuse": (2.5, exchange("refuse")),
+    "unknown": (2.5, exchange("unknown")),
+    "code": (1, exchange("code", wrap=False)),
+    "reading": (20, passage_turn),
     "summary": (7, summary),
-    "sentiment": (6, sentiment),
-    "story": (4, story),
+    "sentiment": (5, sentiment),
+    "story": (3, story),
     "completion": (0.5, completion),
     "prose": (1.5, prose),
     "booking": (9, booking),
     "entities": (4, entities),
     "tool call": (4, tool_call),
-    "sums": (8, sums),
-    "differences": (3, differences),
+    "sums": (7, sums),
+    "differences": (2, differences),
     "bill": (2, bill),
     "spelling": (12, spelling),
-    "letters": (1.5, letters),
     "translation": (1, translation),
     "copy": (4, copy),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 
 from ..grammar import Document, invented, load
@@ -13,8 +14,11 @@ from .writing import fact_sentence, text_sentence
 
 @cache
 def practised() -> frozenset[str]:
-    """The words that get typing errors: a tiny model learns the usual mistakes in a few hundred words, not in all."""
-    return frozenset(re.findall(r"\b[a-z]{4,}\b", " ".join(load("messages")["clean"])))
+    """The words that get typing errors: a tiny model learns the usual mistakes in some two hundred words, not in all.
+
+    They are those that stand in two or more of the sentences, and some that people often get wrong."""
+    counts = Counter(w for s in load("messages")["clean"] for w in set(re.findall(r"\b[a-z]{4,}\b", s)))
+    return frozenset({word for word, count in counts.items() if count > 1} | set(load("messages")["often_wrong"]))
 
 
 def misspelt(document: Document, word: str) -> str:
@@ -60,14 +64,16 @@ def _salad(document: Document) -> str:
 
 
 def spelling(document: Document) -> Turn:
-    """Correct one or two misspelt words of a sentence."""
+    """Correct the misspelt words of a sentence."""
     while True:
         words = _sentence(document).split(" ")
         candidates = [i for i, word in enumerate(words) if word in practised()]
         if candidates and len(words) < 16:
             break
     wrong = list(words)
-    for i in document.rng.sample(candidates, min(len(candidates), document.choice([1, 1, 2]))):
+    # More errors teach more in a sentence of the same length; held-out ones have one or two, as people make them.
+    errors = document.choice([1, 1, 2] if document.held_out else [1, 2, 3, 4])
+    for i in document.rng.sample(candidates, min(len(candidates), errors)):
         wrong[i] = misspelt(document, words[i])
     prompt = document.frame(load("messages")["spelling_prompts"], text=" ".join(wrong))
     return Turn("spelling", prompt, " ".join(words))

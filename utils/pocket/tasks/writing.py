@@ -101,7 +101,8 @@ def words_in(slot: str) -> tuple[dict[str, str], ...]:
 @cache
 def short_phrases() -> tuple[dict[str, str], ...]:
     """The small phrasebook of a model that speaks only English."""
-    return tuple(sorted(load("phrases")["phrase"], key=lambda phrase: len(phrase["en"]))[:80])
+    fixed = [phrase for phrase in load("phrases")["phrase"] if "{" not in phrase["en"]]
+    return tuple(sorted(fixed, key=lambda phrase: len(phrase["en"]))[:30])
 
 
 def parallel(document: Document, languages: tuple[str, ...], phrases: Sequence[dict[str, str]]) -> tuple[str, ...]:
