@@ -87,6 +87,32 @@ def recall(document: Document) -> Turn:
     return replace(first, prompt=f"{text}\n{first.prompt}", then=tuple(then))
 
 
+def _pair(document: Document) -> tuple[int, int]:
+    """Two numbers up to 99; an eighth of all pairs is kept for held-out sums."""
+    while True:
+        a, b = document.rng.randint(1, 99), document.rng.randint(1, 99)
+        if ((31 * a + b) % 8 == 5) == document.held_out:
+            return a, b
+
+
+def _sum_turn(document: Document, task: str, prompts: str, a: int, b: int, reply: str) -> Turn:
+    return Turn(task, document.frame(document.use("messages")[prompts], a=str(a), b=str(b)), reply)
+
+
+def worked_sum(a: int, b: int) -> str:
+    """The sum with its working: tens first, then ones. A tiny model learns each step, but hardly the whole at once."""
+    if a < 10 and b < 10:
+        return f"{a} + {b} = {a + b}"
+    return f"{a} + {b} = {a // 10 * 10 + b // 10 * 10} + {a % 10 + b % 10} = {a + b}"
+
+
+def worked_difference(a: int, b: int) -> str:
+    """a - b with its working: first the tens of b go, then its ones."""
+    if b < 10:
+        return f"{a} - {b} = {a - b}"
+    return f"{a} - {b} = {a - b // 10 * 10} - {b % 10} = {a - b}"
+
+
 def sums(document: Document) -> Turn:
     a, b = _pair(document)
     return _sum_turn(document, "sums", "sum_prompts", a, b, worked_sum(a, b))
