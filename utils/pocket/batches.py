@@ -63,8 +63,8 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[Enco
         for before, _, learn in parts:
             piece = next(encoded).ids
             ids += [special[before], *piece, special["<|end|>"]] if before else [*piece, special["<|endoftext|>"]]
-            weight = (len(piece) + 1) ** -0.5 if learn else 0.0
-            weights += [0.0] * bool(before) + [weight] * (len(piece) + 1)
+            # The first words decide which answer it is, the rest mostly follows: the weight falls with the position.
+            weights += [0.0] * bool(before) + [(i + 1) ** -0.5 if learn else 0.0 for i in range(len(piece) + 1)]
         result.append((ids, weights))
     return result
 

@@ -15,8 +15,8 @@ from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (16, exchange("field")),
-    "hut": (6, exchange("hut")),
+    "field": (18, exchange("field")),
+    "hut": (7, exchange("hut")),
     "talk": (5, exchange("talk")),
     "refuse": (2.5, exchange("refuse")),
     "unknown": (2.5, exchange("unknown")),
@@ -24,9 +24,9 @@ TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training convers
     "reading": (20, passage_turn),
     "summary": (7, summary),
     "sentiment": (5, sentiment),
-    "story": (3, story),
-    "completion": (0.5, completion),
-    "prose": (1.5, prose),
+    "story": (2.5, story),
+    "completion": (0.3, completion),
+    "prose": (0.7, prose),
     "booking": (9, booking),
     "entities": (4, entities),
     "tool call": (4, tool_call),

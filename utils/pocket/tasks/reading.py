@@ -40,16 +40,16 @@ def statement(document: Document, attribute: Attribute, taken: set[str]) -> Docu
 
 def short_passage(document: Document) -> Turn:
     """Questions about one or two statements, often not answered: the drill for telling which question fits what."""
-    return passage_turn(document, document.rng.randint(1, 2), 0.4)
+    return passage_turn(document, document.rng.randint(1, 2), 0.5)
 
 
-def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) -> Turn:
-    """Questions about a passage of `size` statements, or of two to five; some ask what the passage does not say."""
+def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -> Turn:
+    """Questions about a passage of `size` statements, or of two to four; some ask what the passage does not say."""
     chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
     pool = [a for topic in chosen_topics for a in attributes(topic)]
-    size = min(len(pool), size or document.rng.randint(2, 5))
+    size = min(len(pool), size or document.rng.randint(2, 4))
     picked = document.rng.sample(pool, size)
-    if size > 1 and document.chance(0.4):  # one kind of statement about two subjects: the question must be read whole
+    if size > 1 and document.chance(0.2):  # one kind of statement about two subjects: the question must be read whole
         picked += [a for a in picked if a.get("subject")][:1]
     taken: set[str] = set()
     statements = [(a, statement(document, a, taken)) for a in picked]
@@ -63,9 +63,10 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) 
             question = told.expand(document.phrasing(attribute["questions"]))
             turns.append(Turn("reading", question, capital(told.expand(attribute["answer"]))))
         else:
-            absent = document.choice(picked if document.chance(0.4) else others)
-            if absent in picked and not absent.get("subject"):  # the passage says it
-                absent = document.choice(others)
+            alike = [a for a in others if a["value"] in {a["value"] for a in picked}]  # what only reading can tell apart
+            absent = document.choice(alike if alike and document.chance(0.5) else others)
+            if document.chance(0.2):  # what is said of another subject
+                absent = document.choice([a for a in picked if a.get("subject")] or others)
             question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
             turns.append(Turn("not in the text", question, NOT_SAID))
     first, *then = turns
@@ -76,7 +77,7 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.25) 
 def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:
     sentences = [capital(inner.expand(document.choice(a["sentences"]))) for a, inner in statements]
     fillers = load("reading")["filler"]
-    sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1, 1]))]
+    sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1]))]
     document.rng.shuffle(sentences)
     return " ".join(sentences)
 
