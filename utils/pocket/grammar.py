@@ -136,17 +136,17 @@ def _listed() -> frozenset[str]:
 
 
 def _name(list_name: str) -> Callable[[Document], str]:
-    """A listed name or, as often, an invented one: copying must not depend on having seen the name."""
+    """A listed name or, sometimes, an invented one: copying must not depend on having seen the name."""
 
     def draw(document: Document) -> str:
-        listed = document.chance(0.5)
+        listed = document.chance(0.8)
         return str(document.phrasing(load("words")[list_name])) if listed else invented(document, 2)
 
     return draw
 
 
 def _place(document: Document) -> str:
-    if document.chance(0.3):
+    if document.chance(0.7):
         return str(document.phrasing(load("words")["places"]))
     name = invented(document, document.rng.randint(1, 2))
     form: str = document.choice(["{} Pass", "{} Peak", "{} Valley", "Lake {}", "{} Ridge", "{}", "{} Bridge"])
@@ -155,7 +155,7 @@ def _place(document: Document) -> str:
 
 def _trail(document: Document) -> str:
     kind = document.choice(["Trail", "Path", "Trail", "Way", "Loop"])
-    if document.chance(0.4):
+    if document.chance(0.7):
         return f"{document.phrasing(load('words')['trails'])} {kind}"
     return f"{invented(document, document.rng.randint(1, 2))} {kind}"
 
