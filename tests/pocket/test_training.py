@@ -49,12 +49,10 @@ def test_only_replies_are_learned(tokenizer):
     assert ids == tokenizer.encode(rendered).ids
 
 
-def test_a_reply_counts_as_the_root_of_its_length(tokenizer):
-    short, long = "positive", "The path to the lake is closed, so take the ridge."
-    for reply in (short, long):
-        [(_, weights)] = encode(tokenizer, [Conversation("", (Turn("talk", "Hello", reply),))])
-        length = sum(weight > 0 for weight in weights)
-        assert sum(weights) == pytest.approx(length**0.5)
+def test_a_replys_first_tokens_weigh_most(tokenizer):
+    [(_, weights)] = encode(tokenizer, [Conversation("", (Turn("talk", "Hello", "Good day to you."),))])
+    learned = [weight for weight in weights if weight]
+    assert learned == pytest.approx([(i + 1) ** -0.5 for i in range(len(learned))])
 
 
 def test_the_first_shards_have_half_the_batch(tokenizer, monkeypatch):

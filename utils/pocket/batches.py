@@ -19,11 +19,11 @@ SHARD = 8192  # conversations that are generated, sorted by length and cut into 
 SEEDS = 10**10  # conversations a training seed has for itself
 DRILLS = (  # shares of copy drills and of other drills in each shard, the last also in all after it
     *[(0.6, 0.1)] * 2,  # first of all copying: only a model that can copy can quote, look up or correct
-    (0.4, 0.2),
-    (0.2, 0.3),
-    (0.1, 0.3),
-    (0.1, 0.2),
-    (0.06, 0.12),
+    (0.3, 0.3),
+    (0.15, 0.45),
+    (0.1, 0.4),
+    (0.05, 0.3),
+    (0.04, 0.16),
 )
 SMALL = 8  # in the first shards batches are half as large: after 0.4 M tokens the loss was 3.7, not 4.3 (one run each)
 IGNORED = -100

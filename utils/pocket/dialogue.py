@@ -60,7 +60,7 @@ def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0)) -> Convers
     rng = random.Random(seed)
     kind = rng.random()
     if kind < sum(drills):
-        first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [2, 3, 3, 2])[0])(Document(rng))
+        first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [4, 3, 4, 2])[0])(Document(rng))
         return Conversation("", (first, *first.then))
     name = rng.choices(list(TASKS), [share for share, _ in TASKS.values()])[0]
     first = task(name)(Document(rng))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..grammar import Document, invented, load
 from . import Turn
+from .reading import NOT_SAID
 
 ORDERS = (
     "soups",
@@ -29,7 +30,6 @@ LISTS = (
     ("{key} sees {value}.", "What does {key} see?"),
     ("{value} belongs to {key}.", "What belongs to {key}?"),
 )
-NOT_SAID = "The text does not say."
 
 
 def _mixed_words(document: Document) -> str:
@@ -79,10 +79,10 @@ def recall(document: Document) -> Turn:
     pairs = {key: document.choice(makers)() for key in keys}
     text = document.choice([" ", "\n"]).join(form.format(key=key, value=value) for key, value in pairs.items())
     turns = []
-    for _ in range(document.rng.randint(2, 5)):
+    for _ in range(document.rng.randint(3, 6)):
         document.slots.clear()
         key = invented(document, 2) if document.chance(0.2) else document.choice(list(pairs))
-        turns.append(Turn("recall", asked.format(key=key), pairs.get(key, NOT_SAID)))
+        turns.append(Turn("recall", asked.format(key=key), f"{key}: {pairs.get(key, NOT_SAID)}"))
     first, *then = turns
     return replace(first, prompt=f"{text}\n{first.prompt}", then=tuple(then))
 

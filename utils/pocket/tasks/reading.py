@@ -1,4 +1,9 @@
-"""Reading: answering from a passage the model has never seen, or saying that it does not say; summaries of reports."""
+"""Reading: answering from a passage the model has never seen, or saying that it does not say; summaries of reports.
+
+An answer names what it answers before it does, as in "Age of Hime: 36 years.": the value is then looked up from the
+word before it. In lists of names, lookups with the name were right in 57 %, with the bare value in 28 %, after some
+500,000 tokens (one run each).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from ..grammar import Document, load
 from . import Turn
 from .exchange import capital
 
-NOT_SAID = "The text does not say."
+NOT_SAID = "not in the text."
 Attribute = dict[str, Any]
 
 
@@ -57,18 +62,20 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -
     others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
     answered = document.rng.sample(statements, len(statements))
     turns = []
-    for _ in range(document.rng.randint(2, 5)):
-        if answered and not document.chance(absent_share):
-            attribute, told = answered.pop()
+    for _ in range(document.rng.randint(3, 5)):
+        if not document.chance(absent_share):
+            attribute, told = answered.pop() if answered else document.choice(statements)
             question = told.expand(document.phrasing(attribute["questions"]))
-            turns.append(Turn("reading", question, capital(told.expand(attribute["answer"]))))
+            turns.append(Turn("reading", question, told.expand(f"{attribute['key']}: {attribute['answer']}")))
         else:
             alike = [a for a in others if a["value"] in {a["value"] for a in picked}]  # what only reading can tell apart
             absent = document.choice(alike if alike and document.chance(0.5) else others)
             if document.chance(0.2):  # what is said of another subject
                 absent = document.choice([a for a in picked if a.get("subject")] or others)
-            question = statement(document, absent, taken).expand(document.phrasing(absent["questions"]))
-            turns.append(Turn("not in the text", question, NOT_SAID))
+            untold = statement(document, absent, taken)
+            question = untold.expand(document.phrasing(absent["questions"]))
+            reply = untold.expand(f"{absent['key']}: {NOT_SAID}")
+            turns.append(Turn("not in the text", question, reply, facts=(NOT_SAID,)))
     first, *then = turns
     prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=first.prompt)
     return replace(first, prompt=prompt, then=tuple(replace(turn, prompt=capital(turn.prompt)) for turn in then))
