@@ -10,7 +10,7 @@ from utils.pocket import export, folder
 
 def test_the_bare_loop_and_our_stream_make_the_same_number_of_tokens(monkeypatch):
     monkeypatch.setattr(bench, "TOKENS", 20)
-    ours, raw = bench.streams(export.onnx(folder(bench.MODEL), "fp32"))
+    ours, raw = bench.streams(export.made(folder(bench.MODEL), "onnx-fp32"))
     assert ours() > 0 and raw() > 0
 
 
@@ -25,7 +25,7 @@ def test_a_command_that_prints_nothing_is_no_measurement():
 
 
 def test_the_bare_script_answers(tmp_path):
-    script = [sys.executable, "-c", bench.BARE, str(export.onnx(folder(bench.MODEL), "fp32")), "What is an SLM?"]
+    script = [sys.executable, "-c", bench.BARE, str(export.made(folder(bench.MODEL), "onnx-fp32")), "What is an SLM?"]
     assert bench._first_output_s(script) > 0
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from utils import catalog, doctor
 from utils.doctor import Finding, check
+from utils.pocket import export
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_a_missing_or_old_package_says_how_to_get_it(monkeypatch):
 def test_it_works_without_the_packages_it_looks_for(monkeypatch):
     for name in ("torch", "transformers", "onnxruntime_genai", "psutil"):
         monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(export.MAKER, "onnx", "a package that is not there")
     findings = check()
     assert named("Memory", findings).status == "warn"
     assert not [f for f in findings if f.name.endswith("as ONNX")]

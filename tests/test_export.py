@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from utils import pocket
-from utils.errors import ExportFailed
+from utils import cli, pocket
+from utils.errors import BadInput, ExportFailed
 from utils.pocket import builder, export
 
 NAME = "pocket-phi-3-mini"
@@ -24,7 +24,7 @@ NAME = "pocket-phi-3-mini"
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SLM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "onnx"
+    return tmp_path / "cache" / "exports"
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def builds(monkeypatch):
         (target / "model.onnx").write_bytes(b"x" * 100)
         (target / "genai_config.json").write_text("{}")
 
-    monkeypatch.setattr(builder, "_run", run)
+    monkeypatch.setitem(builder.MAKERS, "onnx", run)
     return calls
 
 
 def make(precision="fp32"):
-    return export.onnx(pocket.folder(NAME), precision)
+    return export.made(pocket.folder(NAME), f"onnx-{precision}")
 
 
 def left_in(cache):
@@ -51,12 +51,12 @@ def left_in(cache):
 
 
 def test_an_export_is_made_once_and_found_again(cache, builds):
-    assert not export.cached(pocket.folder(NAME), "fp32")
+    assert not export.cached(pocket.folder(NAME), "onnx-fp32")
     made = make()
     assert made.parent == cache and left_in(cache) == [made.name]
     assert sorted(p.name for p in made.iterdir()) == ["export.json", "genai_config.json", "model.onnx"]
     assert make() == made and builds == ["fp32"]
-    assert export.cached(pocket.folder(NAME), "fp32")
+    assert export.cached(pocket.folder(NAME), "onnx-fp32")
 
 
 def test_precisions_lie_beside_each_other(cache, builds):
@@ -67,13 +67,13 @@ def test_precisions_lie_beside_each_other(cache, builds):
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
 def test_a_changed_model_is_another_export(cache, builds, tmp_path, name):
     folder = shutil.copytree(pocket.folder(NAME), tmp_path / NAME)
-    before = export.onnx(folder, "fp32")
+    before = export.made(folder, "onnx-fp32")
     content = bytearray((folder / name).read_bytes())
     content[-2] ^= 1  # one bit, late in the file: in the weights, a number; in JSON, a blank or a bracket
     if name.endswith(".json"):
         content = json.dumps({**json.loads((folder / name).read_bytes()), "changed": True}).encode()
     (folder / name).write_bytes(content)
-    assert export.onnx(folder, "fp32") != before
+    assert export.made(folder, "onnx-fp32") != before
 
 
 def test_an_unchanged_model_is_not_hashed_again(cache, builds, monkeypatch):
@@ -103,7 +103,7 @@ def test_two_at_once_build_once(cache, builds):
 def test_a_damaged_export_is_made_again(cache, builds):
     made = make()
     (made / "model.onnx").write_bytes(b"x" * 50)
-    assert not export.cached(pocket.folder(NAME), "fp32")
+    assert not export.cached(pocket.folder(NAME), "onnx-fp32")
     assert make() == made and (made / "model.onnx").stat().st_size == 100
     assert builds == ["fp32", "fp32"]
 
@@ -122,7 +122,7 @@ def test_whatever_stops_the_builder_nothing_is_left(cache, monkeypatch, error):
         (target / "model.onnx").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(builder, "_run", run)
+    monkeypatch.setitem(builder.MAKERS, "onnx", run)
     with pytest.raises((ExportFailed, KeyboardInterrupt)):
         make()
     assert left_in(cache) == []
@@ -132,7 +132,7 @@ def test_too_little_space_is_said_before_anything_is_written(cache, builds, monk
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     with pytest.raises(ExportFailed) as caught:
         make()
-    assert str(caught.value).startswith(f"The disk is full: {NAME}-fp32-")
+    assert str(caught.value).startswith(f"The disk is full: {NAME}-onnx-fp32-")
     assert str(caught.value).endswith("Free some space, or set SLM_CACHE to a folder on another disk.")
     assert builds == [] and left_in(cache) == []
 
@@ -193,3 +193,40 @@ def test_a_disk_that_fills_up_during_a_real_export_leaves_nothing(cache):
     assert done.returncode == 1
     assert "The disk is full: " in done.stderr and "SLM_CACHE" in done.stderr and "Traceback" not in done.stderr
     assert left_in(cache) == []
+
+
+def test_a_copy_is_whole_and_overwrites_nothing(cache, builds, tmp_path):
+    target = tmp_path / "mine"
+    export.copy(pocket.folder(NAME), "onnx-fp32", target)
+    assert sorted(p.name for p in target.iterdir()) == ["genai_config.json", "model.onnx"]
+    with pytest.raises(BadInput, match="is not empty, and nothing is overwritten"):
+        export.copy(pocket.folder(NAME), "onnx-int4", target)
+    assert builds == ["fp32"]
+
+
+def test_a_copy_that_fails_leaves_nothing(cache, builds, tmp_path, monkeypatch):
+    def fail(source, draft, ignore):
+        draft.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", fail)
+    with pytest.raises(ExportFailed, match=r"could not be written to .*: No space left on device"):
+        export.copy(pocket.folder(NAME), "onnx-fp32", tmp_path / "mine")
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ((NAME, "--to", "gguf-f32", "mine"), 0, f"{NAME} as gguf-f32 is in mine."),
+        (("nowhere", "--to", "gguf-f32", "mine"), 1, "There is no model folder nowhere."),
+        ((".", "--to", "onnx-int4", "mine"), 1, "has no readable config.json"),
+        ((NAME, "--to", "gguf-q8_0", "."), 1, ". is not empty, and nothing is overwritten."),
+    ],
+)
+def test_the_command_exports_or_says_why_not(tmp_path, monkeypatch, capsys, arguments, status, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "something").write_text("")
+    assert cli.main(["pocket", "export", *arguments]) == status
+    assert said in "".join(capsys.readouterr())
+    assert (tmp_path / "mine").exists() == (status == 0)

@@ -63,7 +63,7 @@ class Row:
 
 def run(pairs: int = 9) -> list[Row]:
     """Measures everything; takes about a minute. Raises BackendError when there is no pocket model to measure."""
-    exported = export.onnx(folder(MODEL), "fp32")
+    exported = export.made(folder(MODEL), "onnx-fp32")
     ask = [sys.executable, "-m", "utils", "ask", "--mode", "offline", "--max-tokens", "8", PROMPT]
     bare = [sys.executable, "-c", BARE, str(exported), PROMPT]
     ours, raw = streams(exported)

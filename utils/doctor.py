@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from utils import catalog, pocket
@@ -104,7 +104,7 @@ def _pocket() -> Iterator[Finding]:
 def _exports() -> Iterator[Finding]:
     for name in pocket.NAMES:
         try:
-            done = [p for p in ("fp32", "int4") if export.cached(pocket.folder(name), p)]
+            done = [p for p in ("fp32", "int4") if export.cached(pocket.folder(name), cast(export.Form, f"onnx-{p}"))]
         except (BackendError, ImportError):
             continue  # has been said above
         detail = " and ".join(done) or "not made yet: the first answer takes some seconds longer"

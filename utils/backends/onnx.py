@@ -30,7 +30,7 @@ class OnnxBackend(LocalBackend):
         super().__init__(target)
         self.folder = target.folder
         if not (self.folder / "genai_config.json").exists():
-            self.folder = export.onnx(target.folder, cast(export.Precision, target.precision))
+            self.folder = export.made(target.folder, cast(export.Form, f"onnx-{target.precision}"))
         try:
             self._model = og.Model(str(self.folder))
             self._tokenizer = og.Tokenizer(self._model)

@@ -1,4 +1,4 @@
-"""Runs ONNX Runtime GenAI's own model builder, and sees to it that its result appears whole or not at all.
+"""Makes an export, with ONNX Runtime GenAI's own builder or our GGUF writer, and lets it appear whole or not at all.
 
 It knows nothing of caches or keys: it is told what to build and where. Ctrl-C, a killed process and a full disk leave
 nothing at the final path.
@@ -21,7 +21,7 @@ ROOM = 5  # bytes asked for per byte of 16-bit weights: float32 twice (the build
 FULL = ("No space left", "Disk quota", "File too large", os.strerror(errno.ENOSPC))
 
 
-def build(folder: Path, precision: str, final: Path, weight_bytes: int) -> None:
+def build(folder: Path, form: str, final: Path, weight_bytes: int) -> None:
     """Builds in a folder beside `final`, then renames. Raises ExportFailed or OSError."""
     needed = ROOM * weight_bytes
     if shutil.disk_usage(final.parent).free < needed:
@@ -30,7 +30,8 @@ def build(folder: Path, precision: str, final: Path, weight_bytes: int) -> None:
         shutil.rmtree(left_over, ignore_errors=True)
     building = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}-"))
     try:
-        _run(folder, precision, building, final)
+        runtime, _, precision = form.partition("-")
+        MAKERS[runtime](folder, precision, building, final)
         sizes = {f.name: f.stat().st_size for f in sorted(building.iterdir()) if f.is_file()}
         (building / "export.json").write_text(json.dumps(sizes, indent=1))
         os.replace(building, final)
@@ -38,7 +39,7 @@ def build(folder: Path, precision: str, final: Path, weight_bytes: int) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _run(folder: Path, precision: str, target: Path, final: Path) -> None:
+def _onnx(folder: Path, precision: str, target: Path, final: Path) -> None:
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(folder), "-o", str(target)]
     command += ["-p", precision, "-e", "cpu", "-c", str(target / "tmp")]
     # A session of its own: Ctrl-C reaches us alone, and we end the builder before we clean up behind it.
@@ -55,6 +56,15 @@ def _run(folder: Path, precision: str, target: Path, final: Path) -> None:
     shutil.rmtree(target / "tmp", ignore_errors=True)
     if done.returncode or not (target / "genai_config.json").exists():
         raise ExportFailed(reason(done.stdout, final))
+
+
+def _gguf(folder: Path, kind: str, target: Path, final: Path) -> None:
+    from .gguf import write
+
+    write(folder, target / f"{folder.name}-{kind}.gguf", kind)
+
+
+MAKERS = {"onnx": _onnx, "gguf": _gguf}
 
 
 def reason(output: str, final: Path) -> str:

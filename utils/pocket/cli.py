@@ -1,4 +1,4 @@
-"""`python -m utils pocket ...`: look at the corpus, train, score, write model cards."""
+"""`python -m utils pocket ...`: look at the corpus, train, score, write model cards, export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..catalog import cache_folder
-from . import NAMES, folder
+from . import NAMES, export, folder
 
 
 def main(argv: list[str]) -> int:
@@ -30,11 +30,14 @@ def main(argv: list[str]) -> int:
         else:
             command.add_argument("-n", type=int, default=200, help="held-out documents for each task")
             command.add_argument("--wrong", action="store_true", help="print the wrong answers")
+    command = commands.add_parser("export", help="write a model in the form that another runtime reads")
+    command.add_argument("model", help="a pocket model's name, or a folder with a model of your own")
+    command.add_argument("--to", choices=export.FORMS, required=True, metavar="FORM", help=", ".join(export.FORMS))
+    command.add_argument("target", type=Path, metavar="FOLDER", help="a new or empty folder")
     options = parser.parse_args(argv)
+    run = {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate, "export": _export}
     try:
-        return {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate}[options.command](
-            options
-        )
+        return run[options.command](options)
     except KeyboardInterrupt:
         return 130
 
@@ -109,4 +112,11 @@ def _evaluate(options: argparse.Namespace) -> int:
         for answer in (a for a in given if options.wrong and not a.right):
             turn = answer.conversation.turns[-1]
             print(f"    asked:  {turn.prompt!r}\n    wanted: {turn.reply!r}\n    got:    {answer.text!r}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    source = folder(options.model) if options.model in NAMES else Path(options.model)
+    export.copy(source, options.to, options.target)
+    print(f"{source.name} as {options.to} is in {options.target}.")
     return 0

@@ -1,4 +1,4 @@
-"""The ONNX form of a model folder: made once, on first use, and kept in the cache folder.
+"""Other forms of a model folder, for other runtimes: made once, on first use, and kept in the cache folder.
 
 This module knows where an export lies and whether it is whole; `builder.py` makes it. A cached model is found without
 importing anything that takes time.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from utils.catalog import cache_folder
-from utils.errors import ExportFailed
+from utils.errors import BadInput, ExportFailed
 from utils.pocket import weights
 
-Precision = Literal["fp32", "int4"]
+Form = Literal["onnx-fp32", "onnx-int4", "gguf-f32", "gguf-q8_0", "gguf-q4_0"]
+FORMS: tuple[Form, ...] = get_args(Form)
+MAKER = {"onnx": "onnxruntime_genai", "gguf": "gguf"}  # whose next version may make something else
 DONE = "export.json"  # written last: the names and sizes of the other files
 MEMORY = "names.json"  # which model folder, with which file sizes and times, has which export
 NAMES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -25,12 +29,14 @@ NAMES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_c
 say: Callable[[str], object] = lambda text: None  # noqa: E731 - the command line puts its own printing here
 
 
-def onnx(folder: Path, precision: Precision) -> Path:
-    """The ONNX folder for the model in `folder`, built if it is not in the cache yet (5-10 s for a pocket model).
+def made(folder: Path, form: Form) -> Path:
+    """The folder with the model of `folder` in another form, made if it is not in the cache yet.
+
+    For a pocket model ONNX takes 5-10 s and GGUF well under one.
 
     Raises BadModel when the weights are damaged and ExportFailed when the export cannot be made or written.
     """
-    final = _final(folder, precision, remember=True)
+    final = _final(folder, form, remember=True)
     if _whole(final):
         return final
     from filelock import FileLock
@@ -42,33 +48,50 @@ def onnx(folder: Path, precision: Precision) -> Path:
         final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_name(final.name + ".lock")):  # two at once: one builds, the other waits for it
             if not _whole(final):
-                say(f"Preparing {folder.name} for ONNX Runtime ({precision}): done once, takes some seconds ...")
-                builder.build(folder, precision, final, size)
+                say(f"Preparing {folder.name} as {form}: done once, takes some seconds ...")
+                builder.build(folder, form, final, size)
     except OSError as error:
         raise ExportFailed(builder.reason(str(error), final)) from None
     return final
 
 
-def cached(folder: Path, precision: Precision) -> bool:
+def copy(folder: Path, form: Form, target: Path) -> None:
+    """Put the model of `folder` in another form into `target`, a new or empty folder: whole, or not at all.
+
+    Raises BadInput for a target with something in it, and what `made` raises.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(f"{target} is not empty, and nothing is overwritten. Name a new or an empty folder.")
+    source = made(folder, form)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copytree(source, draft, ignore=shutil.ignore_patterns(DONE))
+        os.replace(draft, target)
+    except OSError as error:
+        raise ExportFailed(f"The export could not be written to {target}: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def cached(folder: Path, form: Form) -> bool:
     """Whether that export lies in the cache already."""
-    return _whole(_final(folder, precision, remember=False))
+    return _whole(_final(folder, form, remember=False))
 
 
-def _final(folder: Path, precision: Precision, *, remember: bool) -> Path:
+def _final(folder: Path, form: Form, *, remember: bool) -> Path:
     """Where the export belongs: the name holds a hash of weights, configuration, tokenizer and builder version.
 
     Hashing takes a second per gigabyte, so the name is remembered for as long as the files' sizes and times stay.
     """
-    from onnxruntime_genai import __version__ as version
-
-    home = cache_folder() / "onnx"
+    version = metadata.version(MAKER[form.partition("-")[0]])
+    home = cache_folder() / "exports"
     there = [folder / name for name in NAMES if (folder / name).is_file()]
     files = sorted(folder.glob("*.safetensors")) + there
     stamps = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    this = f"{folder.resolve()} {precision} {version}"
+    this = f"{folder.resolve()} {form} {version}"
     memory = _read(home / MEMORY)
     if this not in memory or memory[this][0] != stamps:
-        memory[this] = [stamps, f"{folder.name}-{precision}-{_hash(files, f'{precision} {version}')}"]
+        memory[this] = [stamps, f"{folder.name}-{form}-{_hash(files, f'{form} {version}')}"]
         if remember:
             _write(home / MEMORY, memory)
     return home / str(memory[this][1])

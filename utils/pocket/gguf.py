@@ -1,0 +1,111 @@
+"""Writes a pocket model as a GGUF file for llama.cpp, with the `gguf` library.
+
+The ids are those of tokenizer.json because of four things: the splitting is declared as "gpt-2" (ByteLevel with its
+regular expression); the name contains "phi-3", for which llama.cpp strips white space after special tokens, as Phi-3's
+own tokenizer does; special tokens are marked as control tokens; no token is added at the beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from safetensors.numpy import load_file
+
+KINDS = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
+TOP = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
+}
+BLOCK = {  # llama.cpp's phi3 has fused matrices and the rotary order of Transformers, so nothing is permuted
+    "input_layernorm": "attn_norm",
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def write(folder: Path, file: Path, kind: str) -> None:
+    """Write the Phi-3 model in `folder` to `file`; `kind` is "f32", "q8_0" or "q4_0"."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    writer = gguf.GGUFWriter(file, "phi3")
+    writer.add_name(f"{folder.name} (phi-3)")
+    writer.add_file_type(KINDS[kind])
+    _shape(writer, config)
+    _tokenizer(writer, folder)
+    for weights in sorted(folder.glob("*.safetensors")):
+        for name, value in load_file(str(weights)).items():
+            _tensor(writer, name, value, kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _shape(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
+    heads, rope = config["num_attention_heads"], config["rope_parameters"]
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_dimension_count(int(config["hidden_size"] // heads * rope.get("partial_rotary_factor", 1.0)))
+    writer.add_rope_freq_base(rope["rope_theta"])
+    writer.add_vocab_size(config["vocab_size"])
+
+
+def _tokenizer(writer: gguf.GGUFWriter, folder: Path) -> None:
+    made = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    vocabulary = made["model"]["vocab"] | {token["content"]: token["id"] for token in made["added_tokens"]}
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    special = {token["id"] for token in made["added_tokens"] if token["special"]}
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    writer.add_token_types([control if i in special else normal for i in range(len(tokens))])
+    writer.add_token_merges([" ".join(pair) for pair in made["model"]["merges"]])
+    writer.add_bos_token_id(vocabulary[settings["bos_token"]])
+    writer.add_eos_token_id(vocabulary[settings["eos_token"]])
+    writer.add_unk_token_id(vocabulary[settings["unk_token"]])
+    writer.add_pad_token_id(vocabulary[settings["pad_token"]])
+    writer.add_eot_token_id(vocabulary["<|end|>"])
+    writer.add_uint32(
+        "tokenizer.ggml.eom_token_id", vocabulary["<|assistant|>"]
+    )  # ends an answer too, as in config.json
+    writer.add_add_bos_token(settings["add_bos_token"])
+    writer.add_add_eos_token(settings["add_eos_token"])
+    writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+
+
+def _tensor(writer: gguf.GGUFWriter, name: str, value: np.ndarray, kind: str) -> None:
+    numbers = np.ascontiguousarray(value.astype(np.float32))
+    if kind == "f32" or numbers.ndim == 1:  # the norms are few, and llama.cpp wants them exact
+        writer.add_tensor(_tensor_name(name), numbers)
+        return
+    quantised = gguf.GGMLQuantizationType[kind.upper()]
+    writer.add_tensor(_tensor_name(name), gguf.quantize(numbers, quantised), raw_dtype=quantised)
+
+
+def _tensor_name(name: str) -> str:
+    if name in TOP:
+        return TOP[name]
+    found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.weight", name)
+    if not found or found[2] not in BLOCK:
+        raise ValueError(f"GGUF has no place for {name}")
+    return f"blk.{found[1]}.{BLOCK[found[2]]}.weight"
