@@ -137,3 +137,11 @@ def code_of(file: Path) -> str:
 
 def test_the_tools_for_tests_are_named_in_the_projects_file() -> None:
     assert {"pytest", "nbval", "ruff", "mypy"} <= {re.split(r"[<>=]", line)[0] for line in tools_for_tests()}
+
+
+@pytest.mark.parametrize(("system", "there"), [("linux", True), ("win32", False)])
+def test_tools_for_one_system_are_asked_for_on_no_other(
+    system: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    assert ("mlx[cpu]>=0.32" in tools_for_tests()) is there

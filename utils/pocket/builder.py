@@ -64,7 +64,17 @@ def _gguf(folder: Path, kind: str, target: Path, final: Path) -> None:
     write(folder, target / f"{folder.name}-{kind}.gguf", kind)
 
 
-MAKERS = {"onnx": _onnx, "gguf": _gguf}
+def _openvino(folder: Path, precision: str, target: Path, final: Path) -> None:
+    try:
+        from .openvino import write
+    except ModuleNotFoundError as error:
+        raise ExportFailed(
+            f"The export needs the package {error.name}, which is not installed. Run `pip install openvino-genai`."
+        ) from None
+    write(folder, target)
+
+
+MAKERS = {"onnx": _onnx, "gguf": _gguf, "openvino": _openvino}
 
 
 def reason(output: str, final: Path) -> str:

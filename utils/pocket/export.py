@@ -19,12 +19,15 @@ from utils.catalog import cache_folder
 from utils.errors import BadInput, ExportFailed
 from utils.pocket import weights
 
-Form = Literal["onnx-fp32", "onnx-int4", "gguf-f32", "gguf-q8_0", "gguf-q4_0"]
+Form = Literal["onnx-fp32", "onnx-int4", "gguf-f32", "gguf-q8_0", "gguf-q4_0", "openvino-fp32"]
 FORMS: tuple[Form, ...] = get_args(Form)
-MAKER = {"onnx": "onnxruntime_genai", "gguf": "gguf"}  # whose next version may make something else
+MAKER = {
+    "onnx": "onnxruntime_genai",
+    "gguf": "gguf",
+    "openvino": "openvino",
+}  # whose next version may make something else
 DONE = "export.json"  # written last: the names and sizes of the other files
 MEMORY = "names.json"  # which model folder, with which file sizes and times, has which export
-NAMES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 say: Callable[[str], object] = lambda text: None  # noqa: E731 - the command line puts its own printing here
 
@@ -32,7 +35,7 @@ say: Callable[[str], object] = lambda text: None  # noqa: E731 - the command lin
 def made(folder: Path, form: Form) -> Path:
     """The folder with the model of `folder` in another form, made if it is not in the cache yet.
 
-    For a pocket model ONNX takes 5-10 s and GGUF well under one.
+    For a pocket model ONNX and OpenVINO take 5-10 s and GGUF well under one.
 
     Raises BadModel when the weights are damaged and ExportFailed when the export cannot be made or written.
     """
@@ -83,9 +86,12 @@ def _final(folder: Path, form: Form, *, remember: bool) -> Path:
 
     Hashing takes a second per gigabyte, so the name is remembered for as long as the files' sizes and times stay.
     """
-    version = metadata.version(MAKER[form.partition("-")[0]])
+    try:
+        version = metadata.version(MAKER[form.partition("-")[0]])
+    except metadata.PackageNotFoundError:  # the builder says so, in words
+        version = "missing"
     home = cache_folder() / "exports"
-    there = [folder / name for name in NAMES if (folder / name).is_file()]
+    there = [folder / name for name in weights.SETTINGS if (folder / name).is_file()]
     files = sorted(folder.glob("*.safetensors")) + there
     stamps = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     this = f"{folder.resolve()} {form} {version}"

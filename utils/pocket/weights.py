@@ -12,6 +12,7 @@ from typing import Any
 
 from utils.errors import BadModel
 
+SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 RESTORE = "Restore it with `git checkout -- {}` (or download the model again)."
 
