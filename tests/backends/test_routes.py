@@ -14,7 +14,7 @@ QUESTION = "Tell me a story about a fox."
 PICTURE = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": b""}]}]
 
 
-@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4"])
+@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4", "openvino", "mlx"])
 def backend(request):
     route, _, precision = request.param.partition(" ")
     backend = connect(route, f"{MODEL}:{precision}" if precision else MODEL, mode="offline")
@@ -122,7 +122,7 @@ def test_pictures_are_refused(backend):
         complete(backend, PICTURE)
 
 
-@pytest.mark.parametrize("route", ["onnx", "transformers"])
+@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", "mlx"])
 def test_close_frees_the_model(route):
     backend = connect(route, MODEL, mode="offline")
     complete(backend, QUESTION, Options(max_tokens=3))
@@ -137,7 +137,8 @@ def test_close_frees_the_model(route):
         complete(backend, QUESTION)
 
 
-def test_a_schema_binds_the_answer_on_the_onnx_route():
+@pytest.mark.parametrize("route", ["onnx", "openvino"])
+def test_a_schema_binds_the_answer(route):
     import json
 
     schema = {
@@ -146,7 +147,7 @@ def test_a_schema_binds_the_answer_on_the_onnx_route():
         "required": ["open", "beds"],
         "additionalProperties": False,
     }
-    backend = connect("onnx", MODEL, mode="offline")
+    backend = connect(route, MODEL, mode="offline")
     answer = complete(backend, "Is the hut open, and how many beds are free?", Options(schema=schema))
     said = json.loads(answer.text)
     assert said["open"] in (True, False) and said["beds"] in (1, 2, 3) and len(said) == 2
@@ -156,8 +157,9 @@ def test_a_schema_binds_the_answer_on_the_onnx_route():
     assert complete(backend, QUESTION, Options(max_tokens=5)).tokens == 5
 
 
-def test_a_schema_is_refused_by_the_transformers_route():
-    backend = connect("transformers", MODEL, mode="offline")
+@pytest.mark.parametrize("route", ["transformers", "mlx"])
+def test_a_schema_is_refused_by_a_route_that_cannot_follow_it(route):
+    backend = connect(route, MODEL, mode="offline")
     with pytest.raises(Unsupported, match=r"cannot follow a JSON schema\. Use the route onnx\."):
         complete(backend, QUESTION, Options(schema={}))
 

@@ -1,0 +1,91 @@
+"""The route `mlx`: Apple's MLX through mlx-lm, on a Mac's GPU, or on the processor under Linux.
+
+It reads Hugging Face folders as they are, also those that mlx-community has quantised.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import mlx.core as mx
+import mlx_lm
+from mlx_lm.generate import generate_step
+from mlx_lm.sample_utils import apply_top_p
+from tokenizers.decoders import DecodeStream
+
+from utils.backends.local import LocalBackend, room
+from utils.backends.target import Target
+from utils.core import Options
+from utils.errors import BackendError, BadModel, Unsupported
+from utils.pocket import weights
+
+
+class MlxBackend(LocalBackend):
+    """A model loaded by MLX: pocket models as float32, others as they were saved."""
+
+    name = "mlx"
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        weights.check(target.folder)
+        try:
+            self._model, wrapped = mlx_lm.load(str(target.folder), tokenizer_config={"trust_remote_code": False})[:2]
+            settings = json.loads((target.folder / "config.json").read_bytes())
+        except Exception as error:
+            raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
+        if target.source == "pocket":
+            self._model.set_dtype(mx.float32)
+        self._tokenizer: Any = wrapped
+        self._fast = wrapped._tokenizer.backend_tokenizer
+        self.context = int(settings["max_position_embeddings"])
+        self._ends = frozenset(map(int, wrapped.eos_token_ids))
+
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
+        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
+
+    def _step(self) -> Callable[[int], str | None]:
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token: decoder.step(self._fast, token)
+
+    def _whole(self, ids: list[int]) -> str:
+        return cast(str, self._fast.decode(ids))
+
+    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+        limit = room(self, ids, options)
+        if options.schema is not None:
+            raise Unsupported("The route mlx cannot follow a JSON schema. Use the route onnx.")
+        try:
+            for token, _ in generate_step(mx.array(ids), self._model, max_tokens=limit, sampler=_chooser(options)):
+                yield int(token)
+                if token in self._ends:
+                    return
+        except RuntimeError as error:
+            raise BackendError(f"MLX could not go on: {str(error)[:200]}") from None
+
+    def _free(self) -> None:
+        self._model = self._tokenizer = self._fast = None
+        gc.collect()
+        mx.clear_cache()
+
+
+def _chooser(options: Options) -> Callable[[mx.array], mx.array]:
+    """Log-probabilities [1, vocabulary] -> ids [1]: temperature, then top-p, then a draw from a key of its own."""
+    if options.greedy:
+        return lambda logprobs: mx.argmax(logprobs, axis=-1)
+    key = mx.random.key(options.seed)
+
+    def draw(logprobs: mx.array) -> mx.array:
+        nonlocal key
+        key, now = mx.random.split(key)
+        heated = logprobs / options.temperature
+        heated = heated - mx.logsumexp(heated, axis=-1, keepdims=True)
+        return mx.random.categorical(apply_top_p(heated, options.top_p), key=now)
+
+    return draw
+
+
+load = MlxBackend  # what `connect` calls

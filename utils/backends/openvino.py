@@ -1,0 +1,109 @@
+"""The route `openvino`: OpenVINO GenAI in this process, on the processor, an Intel GPU or an NPU.
+
+Its continuous batching hands out tokens one step at a time and keeps several answers apart. It knows nothing of where
+a model comes from; a folder that is not in OpenVINO's format yet is exported on first use.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import openvino as ov
+import openvino_genai as genai
+
+from utils import catalog
+from utils.backends.local import LocalBackend, room
+from utils.backends.target import Target
+from utils.core import Options
+from utils.errors import BackendError, BadInput, BadModel
+from utils.pocket import export
+
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}  # for pocket models: the same tokens everywhere
+
+
+class OpenVinoBackend(LocalBackend):
+    """A model loaded by OpenVINO GenAI on the device OPENVINO_DEVICE (CPU, GPU, NPU; CPU when it is not set)."""
+
+    name = "openvino"
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self.folder = target.folder
+        if not (self.folder / "openvino_model.xml").exists():
+            self.folder = export.made(target.folder, cast(export.Form, f"openvino-{target.precision}"))
+        device = (catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
+        if device.partition(".")[0] not in (known := {name.partition(".")[0] for name in ov.Core().available_devices}):
+            raise BadInput(f"OpenVINO finds no {device} on this machine, only {', '.join(sorted(known))}.")
+        exact = EXACT if target.source == "pocket" and device == "CPU" else {}
+        try:
+            self._pipeline = genai.ContinuousBatchingPipeline(self.folder, genai.SchedulerConfig(), device, exact)
+            self._tokenizer = self._pipeline.get_tokenizer()
+            settings = json.loads((self.folder / "config.json").read_bytes())
+            self.context = int(settings["max_position_embeddings"])
+            config = self._pipeline.get_config()
+        except Exception as error:
+            said = str(error).strip().splitlines()[-1][:200]
+            raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
+        self._ends = frozenset({*config.stop_token_ids, config.eos_token_id} - {-1})
+        self._numbers = itertools.count()
+        self._exact: Any = None
+
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
+        text = self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True)
+        ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
+        return cast(list[int], ids.tolist())
+
+    def _fast(self) -> Any:
+        if self._exact is None:
+            from tokenizers import Tokenizer
+
+            self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        return self._exact
+
+    def _step(self) -> Callable[[int], str | None]:
+        from tokenizers.decoders import DecodeStream
+
+        decoder, fast = DecodeStream(skip_special_tokens=True), self._fast()
+        return lambda token: decoder.step(fast, token)
+
+    def _whole(self, ids: list[int]) -> str:
+        return cast(str, self._fast().decode(ids))
+
+    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+        handle = self._request(ids, room(self, ids, options), options)
+        begun = False
+        try:
+            while handle.get_status() == genai.GenerationStatus.RUNNING or handle.can_read():
+                if not handle.can_read():
+                    self._pipeline.step()
+                    continue
+                for output in handle.read().values():
+                    begun = True
+                    yield from output.generated_ids
+        except RuntimeError as error:
+            said = str(error).rpartition(": ")[2]
+            if options.schema is not None and not begun:
+                handle.stop()
+                self._pipeline.step()  # it lets go of the request; else the next one would fail of it
+                raise BadInput(f"The schema cannot be followed: {said[:200]}") from None
+            raise BackendError(f"OpenVINO GenAI could not go on: {said[:200]}") from None
+        finally:
+            handle.stop()
+
+    def _request(self, ids: Sequence[int], limit: int, options: Options) -> Any:
+        config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self._ends), rng_seed=options.seed)
+        if not options.greedy:
+            config.do_sample, config.temperature, config.top_p = True, options.temperature, options.top_p
+        if options.schema is not None:
+            config.structured_output_config = genai.StructuredOutputConfig(json_schema=json.dumps(options.schema))
+        return self._pipeline.add_request(next(self._numbers), ov.Tensor(np.array([ids], np.int64)), config)
+
+    def _free(self) -> None:
+        self._pipeline = self._tokenizer = None
+
+
+load = OpenVinoBackend  # what `connect` calls
