@@ -1,4 +1,4 @@
-"""The same weights give the same token ids on both routes: prompts in, greedy answers out, in fp32."""
+"""The same weights give the same token ids on every local route: prompts in, greedy answers out, in fp32."""
 
 import pytest
 
@@ -54,14 +54,20 @@ def routes():
     return connect("onnx", mode="offline"), connect("transformers", mode="offline")
 
 
+@pytest.fixture(scope="module")
+def others():
+    return [connect(route, mode="offline") for route in ("onnx", "openvino", "mlx", "llama.cpp")]
+
+
 @pytest.mark.parametrize("messages", PROMPTS, ids=range(len(PROMPTS)))
-def test_both_routes_give_the_same_tokens(routes, messages):
-    onnx, transformers = routes
-    ids = onnx.prompt_ids(messages)
-    assert ids == transformers.prompt_ids(messages)
-    answer = list(onnx.generate(ids, OPTIONS))
-    assert answer == list(transformers.generate(ids, OPTIONS))
+def test_every_route_gives_the_same_tokens(routes, others, messages):
+    _, transformers = routes
+    ids = transformers.prompt_ids(messages)
+    answer = list(transformers.generate(ids, OPTIONS))
     assert answer
+    for other in others:
+        assert other.prompt_ids(messages) == ids, other.name
+        assert list(other.generate(ids, OPTIONS)) == answer, other.name
 
 
 def test_there_are_thirty_prompts():

@@ -14,7 +14,7 @@ QUESTION = "Tell me a story about a fox."
 PICTURE = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": b""}]}]
 
 
-@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4", "openvino", "mlx"])
+@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4", "openvino", "mlx", "llama.cpp"])
 def backend(request):
     route, _, precision = request.param.partition(" ")
     backend = connect(route, f"{MODEL}:{precision}" if precision else MODEL, mode="offline")
@@ -122,7 +122,7 @@ def test_pictures_are_refused(backend):
         complete(backend, PICTURE)
 
 
-@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", "mlx"])
+@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", "mlx", "llama.cpp"])
 def test_close_frees_the_model(route):
     backend = connect(route, MODEL, mode="offline")
     complete(backend, QUESTION, Options(max_tokens=3))
@@ -137,7 +137,7 @@ def test_close_frees_the_model(route):
         complete(backend, QUESTION)
 
 
-@pytest.mark.parametrize("route", ["onnx", "openvino"])
+@pytest.mark.parametrize("route", ["onnx", "openvino", "llama.cpp"])
 def test_a_schema_binds_the_answer(route):
     import json
 

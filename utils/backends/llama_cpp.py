@@ -1,0 +1,158 @@
+"""The route `llama.cpp`: llama.cpp's own server, in this process, on a loopback port with a key of its own.
+
+It reads GGUF files; a Hugging Face folder of a Phi-3 model is written as GGUF on first use.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlparse
+
+import gguf
+import jsonschema
+import xllamacpp
+
+from utils.backends.local import LocalBackend, room
+from utils.backends.target import Target
+from utils.core import Options
+from utils.errors import BackendError, BadInput, BadModel
+from utils.pocket import export
+
+SLOTS = 2  # answers at the same time, which share the room for the context
+LONGEST = 8192  # tokens of context that are reserved at most: the 131,072 of Phi-3.5-mini would take 50 GB
+WAIT = 120  # seconds for an answer's next token before it counts as lost
+
+
+class LlamaCppBackend(LocalBackend):
+    """A model loaded by llama.cpp, all of it on the processor."""
+
+    name = "llama.cpp"
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        file = _file(target)
+        self._key = secrets.token_urlsafe(16)  # else any page in the learner's browser could ask the model
+        try:
+            context, self._ends = _facts(file)
+            self.context = min(context, LONGEST)
+            self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context))
+            self._address = urlparse(self._server.listening_address)
+        except (RuntimeError, OSError, ValueError, LookupError) as error:
+            raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
+
+    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
+        return self._ids(self._ask("/apply-template", messages=conversation)["prompt"])
+
+    def _ids(self, text: str) -> list[int]:
+        return cast(list[int], self._ask("/tokenize", content=text, add_special=False, parse_special=True)["tokens"])
+
+    def _step(self) -> Callable[[int], str | None]:
+        ids: list[int] = []
+        told = ""
+
+        def step(token: int) -> str | None:
+            nonlocal told
+            ids.append(token)
+            text = self._whole(ids)
+            if text.endswith("\ufffd"):  # the first bytes of a character
+                return None
+            piece, told = text[len(told) :], text
+            return piece
+
+        return step
+
+    def _whole(self, ids: list[int]) -> str:
+        return cast(str, self._ask("/detokenize", tokens=ids)["content"])
+
+    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+        limit = room(self, ids, options)
+        asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
+        asked |= {"temperature": 0.0, "samplers": ["temperature"], "seed": options.seed}
+        if not options.greedy:
+            asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
+        if options.schema is not None:
+            _check(options.schema)
+            asked["json_schema"] = options.schema
+        connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
+        try:
+            for line in answer:
+                if line.startswith(b"data: "):
+                    event = json.loads(line[6:])
+                    yield from event.get("tokens", ())
+                    if event.get("stop"):
+                        return
+                elif line.startswith(b"error: "):
+                    raise BackendError(f"llama.cpp could not go on: {line[7:207].decode(errors='replace')}")
+            raise BackendError("llama.cpp ended in the middle of its answer.")
+        except (OSError, http.client.HTTPException) as error:
+            raise BackendError(f"llama.cpp could not go on: {str(error)[:200]}") from None
+        finally:
+            connection.close()  # before the end this makes the server stop
+
+    def _ask(self, path: str, **body: Any) -> Any:
+        connection, answer = self._open(path, body)
+        try:
+            return json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def _open(self, path: str, body: dict[str, Any]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        address = self._address
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=WAIT)
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
+            answer = connection.getresponse()
+        except OSError as error:
+            connection.close()
+            raise BackendError(f"llama.cpp does not answer: {error}") from None
+        if answer.status != 200:
+            said = answer.read(2000).decode(errors="replace")
+            connection.close()
+            raise BackendError(f"llama.cpp refused: {said[:200]}")
+        return connection, answer
+
+    def _free(self) -> None:
+        self._server = None
+
+
+def _file(target: Target) -> Path:
+    there = sorted(target.folder.glob("*.gguf"))
+    if not there:
+        there = sorted(export.made(target.folder, cast(export.Form, f"gguf-{target.precision}")).glob("*.gguf"))
+    return there[0]
+
+
+def _facts(file: Path) -> tuple[int, frozenset[int]]:
+    """The length of the context, and the tokens that end an answer, as the file has them."""
+    fields = gguf.GGUFReader(file).fields
+    context = fields[f"{fields['general.architecture'].contents()}.context_length"].contents()
+    ends = [fields.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")]
+    return int(context), frozenset(int(end.contents()) for end in ends if end)
+
+
+def _check(schema: dict[str, Any]) -> None:
+    """llama.cpp follows a schema that makes no sense by writing anything."""
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise BadInput(f"The schema cannot be followed: {error.message[:200]}") from None
+
+
+def _parameters(file: Path, key: str, context: int) -> Any:
+    params = xllamacpp.CommonParams()
+    params.model.path, params.api_keys = str(file), [key]
+    params.n_ctx, params.n_parallel, params.n_gpu_layers, params.kv_unified = context, SLOTS, 0, True
+    params.verbosity = -1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
+    params.warmup = False
+    return params
+
+
+load = LlamaCppBackend  # what `connect` calls
