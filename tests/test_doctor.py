@@ -1,4 +1,5 @@
 import http.server
+import importlib.metadata
 import sys
 import threading
 
@@ -68,6 +69,20 @@ def test_it_works_without_the_packages_it_looks_for(monkeypatch):
     findings = check()
     assert named("Memory", findings).status == "warn"
     assert not [f for f in findings if f.name.endswith("as ONNX")]
+
+
+def test_an_optional_runtime_is_there_or_the_command_for_it_is_told(monkeypatch):
+    assert named("llama.cpp").status == "ok"
+    found = importlib.metadata.version
+
+    def version(name):
+        if name == "openvino-genai":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    fix = 'Optional: `pip install -e ".[openvino]"` adds the route openvino.'
+    assert named("OpenVINO GenAI") == Finding("OpenVINO GenAI", "warn", "not installed", fix)
 
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ class Route:
     status: str
     checked: datetime.date
     source: str
+    extra: str | None = None  # of pyproject.toml, where the packages are not among requirements.txt
     endpoint: str | None = None
     endpoint_variable: str | None = None
     key_variable: str | None = None

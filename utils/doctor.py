@@ -47,7 +47,7 @@ class Finding:
 def check() -> list[Finding]:
     """All findings, what the lessons need first. Takes well under a second."""
     needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
-    return [*needed, _gpu(), _real_weights(), _ollama(), *_keys()]
+    return [*needed, *_runtimes(), _gpu(), _real_weights(), _ollama(), *_keys()]
 
 
 def _python() -> Finding:
@@ -109,6 +109,18 @@ def _exports() -> Iterator[Finding]:
             continue  # has been said above
         detail = " and ".join(done) or "not made yet: the first answer takes some seconds longer"
         yield Finding(f"{name} as ONNX", "ok", detail)
+
+
+def _runtimes() -> Iterator[Finding]:
+    for route in catalog.load().routes.values():
+        if route.extra is None:
+            continue  # belongs to requirements.txt and has been said above
+        try:
+            versions = [importlib.metadata.version(name.partition("[")[0]) for name in route.packages.values()]
+            yield Finding(route.title, "ok", versions[0])
+        except importlib.metadata.PackageNotFoundError:
+            fix = f'Optional: `pip install -e ".[{route.extra}]"` adds the route {route.name}.'
+            yield Finding(route.title, "warn", "not installed", fix)
 
 
 def _gpu() -> Finding:

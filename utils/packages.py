@@ -45,9 +45,12 @@ def requirements() -> list[str]:
 
 
 def tools_for_tests() -> list[str]:
-    """What only the tests need on this system, in the same form; a marker may say `; sys_platform == 'linux'`."""
-    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = (str(line).partition("; sys_platform == ") for line in project["optional-dependencies"]["test"])
+    """What only the tests need on this system, in the same form: their tools, and every optional runtime.
+
+    A line may end in a marker such as `; sys_platform == 'linux'`.
+    """
+    extras = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    lines = [str(line).partition("; sys_platform == ") for extra in extras.values() for line in extra]
     return [line for line, _, only in lines if not only or only.strip("'\"") == sys.platform]
 
 

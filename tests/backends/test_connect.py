@@ -37,15 +37,27 @@ def test_slm_mode_is_the_default(monkeypatch, tmp_path):
     assert connect("onnx", mode="offline").source == "pocket"
 
 
-@pytest.mark.parametrize(("route", "package"), [("onnx", "onnxruntime-genai"), ("transformers", "torch")])
-def test_a_missing_package_is_named(monkeypatch, route, package):
+SETUP = "python -m utils setup"
+
+
+@pytest.mark.parametrize(
+    ("route", "package", "fix"),
+    [
+        ("onnx", "onnxruntime-genai", SETUP),
+        ("transformers", "torch", SETUP),
+        ("openvino", "openvino-genai", 'pip install -e ".[openvino]"'),
+        ("mlx", "mlx[cpu]", 'pip install -e ".[mlx]"'),
+        ("llama.cpp", "xllamacpp", 'pip install -e ".[llama-cpp]"'),
+    ],
+)
+def test_a_missing_package_is_named(monkeypatch, route, package, fix):
     imported = next(name for name, p in catalog.load().routes[route].packages.items() if p == package)
     monkeypatch.setitem(sys.modules, imported, None)
-    monkeypatch.delitem(sys.modules, f"utils.backends.{route}", raising=False)
+    monkeypatch.delitem(sys.modules, catalog.load().routes[route].module, raising=False)
     with pytest.raises(NotInstalled) as caught:
         connect(route, mode="offline")
     assert str(caught.value) == (
-        f"The route {route} needs the package {package}, which is missing or broken. Run `python -m utils setup`."
+        f"The route {route} needs the package {package}, which is missing or broken. Run `{fix}`."
     )
 
 

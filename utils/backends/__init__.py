@@ -34,8 +34,9 @@ def connect(route: str, model: str | os.PathLike[str] | None = None, *, mode: Mo
         missing = row.packages.get((error.name or "").partition(".")[0])
         if missing is None:
             raise
+        fix = f'pip install -e ".[{row.extra}]"' if row.extra else "python -m utils setup"
         raise NotInstalled(
-            f"The route {route} needs the package {missing}, which is missing or broken. Run `python -m utils setup`."
+            f"The route {route} needs the package {missing}, which is missing or broken. Run `{fix}`."
         ) from None
     return cast(Backend, module.load(target))
 

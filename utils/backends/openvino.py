@@ -22,7 +22,10 @@ from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import export
 
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}  # for pocket models: the same tokens everywhere
+EXACT = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+}  # for pocket models: the same tokens everywhere
 
 
 class OpenVinoBackend(LocalBackend):

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from utils.errors import ExportFailed
+from utils.pocket import export
 
 ROOM = 5  # bytes asked for per byte of 16-bit weights: float32 twice (the builder's temporary copy and ours), and some
 FULL = ("No space left", "Disk quota", "File too large", os.strerror(errno.ENOSPC))
@@ -68,9 +69,7 @@ def _openvino(folder: Path, precision: str, target: Path, final: Path) -> None:
     try:
         from .openvino import write
     except ModuleNotFoundError as error:
-        raise ExportFailed(
-            f"The export needs the package {error.name}, which is not installed. Run `pip install openvino-genai`."
-        ) from None
+        raise ExportFailed(export.lacking(str(error.name))) from None
     write(folder, target)
 
 
@@ -86,7 +85,6 @@ def reason(output: str, final: Path) -> str:
             "Free some space, or set SLM_CACHE to a folder on another disk."
         )
     if "No module named" in output:
-        missing = output.rpartition("No module named")[2].strip().strip("'\"")
-        return f"The export needs the package {missing}, which is not installed. Run `python -m utils setup`."
+        return export.lacking(output.rpartition("No module named")[2].strip().strip("'\""))
     last = (output.strip().splitlines() or ["it gave no reason"])[-1]
     return f"The model could not be exported to {cache}: {last[:300]}. Nothing was left behind; try again."

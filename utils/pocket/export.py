@@ -39,7 +39,10 @@ def made(folder: Path, form: Form) -> Path:
 
     Raises BadModel when the weights are damaged and ExportFailed when the export cannot be made or written.
     """
-    final = _final(folder, form, remember=True)
+    try:
+        final = _final(folder, form, remember=True)
+    except metadata.PackageNotFoundError as error:
+        raise ExportFailed(lacking(error.name)) from None
     if _whole(final):
         return final
     from filelock import FileLock
@@ -76,8 +79,14 @@ def copy(folder: Path, form: Form, target: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def lacking(package: str) -> str:
+    """What to say when the package that makes an export is not there."""
+    fix = 'pip install -e ".[openvino]"' if package.startswith("openvino") else "python -m utils setup"
+    return f"The export needs the package {package}, which is not installed. Run `{fix}`."
+
+
 def cached(folder: Path, form: Form) -> bool:
-    """Whether that export lies in the cache already."""
+    """Whether that export lies in the cache already. Raises ImportError when the package that makes it is not there."""
     return _whole(_final(folder, form, remember=False))
 
 
@@ -86,10 +95,7 @@ def _final(folder: Path, form: Form, *, remember: bool) -> Path:
 
     Hashing takes a second per gigabyte, so the name is remembered for as long as the files' sizes and times stay.
     """
-    try:
-        version = metadata.version(MAKER[form.partition("-")[0]])
-    except metadata.PackageNotFoundError:  # the builder says so, in words
-        version = "missing"
+    version = metadata.version(MAKER[form.partition("-")[0]])
     home = cache_folder() / "exports"
     there = [folder / name for name in weights.SETTINGS if (folder / name).is_file()]
     files = sorted(folder.glob("*.safetensors")) + there

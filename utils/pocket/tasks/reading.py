@@ -68,7 +68,9 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -
             question = told.expand(document.phrasing(attribute["questions"]))
             turns.append(Turn("reading", question, told.expand(f"{attribute['key']}: {attribute['answer']}")))
         else:
-            alike = [a for a in others if a["value"] in {a["value"] for a in picked}]  # what only reading can tell apart
+            alike = [
+                a for a in others if a["value"] in {a["value"] for a in picked}
+            ]  # what only reading can tell apart
             absent = document.choice(alike if alike and document.chance(0.5) else others)
             if document.chance(0.2):  # what is said of another subject
                 absent = document.choice([a for a in picked if a.get("subject")] or others)
