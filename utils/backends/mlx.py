@@ -59,7 +59,7 @@ class MlxBackend(LocalBackend):
         if options.schema is not None:
             raise Unsupported("The route mlx cannot follow a JSON schema. Use the route onnx.")
         try:
-            for token, _ in generate_step(mx.array(ids), self._model, max_tokens=limit, sampler=_chooser(options)):
+            for token, _ in generate_step(mx.array(list(ids)), self._model, max_tokens=limit, sampler=_chooser(options)):
                 yield int(token)
                 if token in self._ends:
                     return
