@@ -59,7 +59,8 @@ class MlxBackend(LocalBackend):
         if options.schema is not None:
             raise Unsupported("The route mlx cannot follow a JSON schema. Use the route onnx.")
         try:
-            for token, _ in generate_step(mx.array(list(ids)), self._model, max_tokens=limit, sampler=_chooser(options)):
+            prompt = mx.array(list(ids))
+            for token, _ in generate_step(prompt, self._model, max_tokens=limit, sampler=_chooser(options)):
                 yield int(token)
                 if token in self._ends:
                     return
