@@ -11,8 +11,11 @@ from utils.errors import BadInput, BadModel, NotInstalled
     ("route", "said"),
     [
         ("onix", "There is no route 'onix'. Did you mean 'onnx'?"),
-        ("smoke-signals", "There is no route 'smoke-signals'. There are: onnx, transformers."),
-        ("", "There is no route ''. There are: onnx, transformers."),
+        (
+            "smoke-signals",
+            "There is no route 'smoke-signals'. There are: onnx, transformers, llama.cpp, openvino, mlx.",
+        ),
+        ("", "There is no route ''. There are: onnx, transformers, llama.cpp, openvino, mlx."),
     ],
 )
 def test_an_unknown_route_is_named_with_the_known_ones(route, said):

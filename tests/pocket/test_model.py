@@ -16,6 +16,14 @@ from utils.pocket.grammar import Document
 from utils.pocket.train import data_hash
 
 SAMPLE = 24
+PROMISED = {  # what the course needs; field (90 %), booking (85 %) and spelling (80 %) are not reached yet
+    "reading": 0.80,
+    "not in the text": 0.90,
+    "sentiment": 0.90,
+    "tool call": 0.85,
+    "sums": 0.80,
+    "summary": 0.80,
+}
 CHECKED = ("field", "sentiment", "tool call", "summary", "reading")
 
 
@@ -49,6 +57,11 @@ def test_the_card_gives_the_recorded_scores(name):
     assert f"{record(name)['parameters'] / 1e6:.1f} million" in card
 
 
+@pytest.mark.parametrize("task", PROMISED)
+def test_the_recorded_score_keeps_what_is_promised(task):
+    assert record("pocket-phi-3-mini")["scores"][task] >= PROMISED[task]
+
+
 @pytest.mark.parametrize("task", CHECKED)
 def test_a_fresh_sample_agrees_with_the_card(model, tokenizer, task):
     """Other held-out documents than the card's; three standard errors of a sample of this size are 0.31 at most."""
@@ -58,18 +71,19 @@ def test_a_fresh_sample_agrees_with_the_card(model, tokenizer, task):
 
 def test_stories_read_as_english(model, tokenizer):
     """Not a judgement of style: whole sentences, none of them twice, made of words that training stories have."""
-    stories = [make("story")(Document(random.Random(i))).reply for i in range(3000)]
-    known = set(re.findall(r"[A-Za-z']+", " ".join(stories)))
+    known = words(" ".join(make("story")(Document(random.Random(i))).reply for i in range(3000)))
     asked = [made.turns[0].prompt for made in held_out("story", 20, seed=1)]
     texts = greedy(model, tokenizer, [prompt_ids(tokenizer, "", prompt) for prompt in asked])
-    good = [
-        well_formed(text, known | set(re.findall(r"[A-Za-z']+", prompt)))
-        for prompt, text in zip(asked, texts, strict=True)
-    ]
+    good = [well_formed(text, known | words(prompt)) for prompt, text in zip(asked, texts, strict=True)]
     assert sum(good) >= 17, texts
+
+
+def words(text: str) -> set[str]:
+    """Without those in capitals: names may be invented."""
+    return set(re.findall(r"\b[a-z']+", text))
 
 
 def well_formed(text: str, known: set[str]) -> bool:
     sentences = re.split(r"(?<=[.!?\"]) ", text)
-    words = set(re.findall(r"[A-Za-z']+", text))
-    return len(sentences) >= 3 and len(set(sentences)) == len(sentences) and text[-1] in '.!?"' and words <= known
+    whole = len(sentences) >= 3 and len(set(sentences)) == len(sentences) and text[-1] in '.!?"'
+    return whole and words(text) <= known
