@@ -123,6 +123,8 @@ class LlamaCppBackend(LocalBackend):
 
 
 def _file(target: Target) -> Path:
+    if target.folder.is_file():
+        return target.folder
     there = sorted(target.folder.glob("*.gguf"))
     if not there:
         there = sorted(export.made(target.folder, cast(export.Form, f"gguf-{target.precision}")).glob("*.gguf"))
