@@ -211,6 +211,11 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
         connect("openvino", mode="offline")
 
 
+def test_llama_cpp_can_be_closed_at_once():
+    for _ in range(10):
+        connect("llama.cpp", mode="offline").close()
+
+
 def test_llama_cpp_asks_for_its_key():
     backend = connect("llama.cpp", mode="offline")
     with pytest.raises(urllib.error.HTTPError, match="401"):

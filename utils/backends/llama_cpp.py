@@ -43,6 +43,8 @@ class LlamaCppBackend(LocalBackend):
             self.context = min(context, LONGEST)
             self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context))
             self._address = urlparse(self._server.listening_address)
+            # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
+            self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
             raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
 
