@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from utils.backends import connect
+    from utils.backends import connect, routes
     from utils.core import Backend, BackendError, Chunk, Completion, Message, Options, Part, complete
 
 _HOMES = {
@@ -22,8 +22,20 @@ _HOMES = {
     "Options": "utils.core",
     "Part": "utils.core",
     "complete": "utils.core",
+    "routes": "utils.backends",
 }
-__all__ = ["Backend", "BackendError", "Chunk", "Completion", "Message", "Options", "Part", "complete", "connect"]
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Chunk",
+    "Completion",
+    "Message",
+    "Options",
+    "Part",
+    "complete",
+    "connect",
+    "routes",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from utils import Options, catalog, complete, connect, pocket
+from utils import Options, catalog, complete, connect, pocket, routes
 from utils.errors import BadInput, BadModel, NotInstalled
 
 
@@ -82,3 +82,15 @@ def test_offline_means_that_no_connection_is_tried(monkeypatch, route):
     backend = connect(route, mode="offline")
     assert complete(backend, "What is an SLM?", Options(max_tokens=5)).source == "pocket"
     backend.close()
+
+
+def test_routes_are_those_whose_packages_are_here(monkeypatch):
+    mlx = [] if sys.platform == "win32" else ["mlx"]  # it has no build for Windows
+    assert routes() == ["onnx", "transformers", "llama.cpp", "openvino", *mlx]
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    assert routes() == ["onnx", "transformers", "openvino", *mlx]
+
+
+def test_one_cell_asks_every_route():
+    answers = {complete(connect(route, mode="offline"), "What does SLM mean?").text for route in routes()}
+    assert len(answers) == 1

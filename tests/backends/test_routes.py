@@ -2,19 +2,24 @@
 
 import gc
 import shutil
+import sys
+import urllib.error
+import urllib.request
 import weakref
 
 import pytest
 
 from utils import Options, complete, connect, pocket
 from utils.errors import BackendError, BadInput, BadModel, TooLong, Unsupported
+from utils.pocket import export
 
 MODEL = "pocket-phi-3-mini"
+MLX = [] if sys.platform == "win32" else ["mlx"]  # it has no build for Windows
 QUESTION = "Tell me a story about a fox."
 PICTURE = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": "image", "image": b""}]}]
 
 
-@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4", "openvino", "mlx", "llama.cpp"])
+@pytest.fixture(scope="module", params=["onnx", "transformers", "onnx int4", "openvino", "llama.cpp", *MLX])
 def backend(request):
     route, _, precision = request.param.partition(" ")
     backend = connect(route, f"{MODEL}:{precision}" if precision else MODEL, mode="offline")
@@ -122,7 +127,7 @@ def test_pictures_are_refused(backend):
         complete(backend, PICTURE)
 
 
-@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", "mlx", "llama.cpp"])
+@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", "llama.cpp", *MLX])
 def test_close_frees_the_model(route):
     backend = connect(route, MODEL, mode="offline")
     complete(backend, QUESTION, Options(max_tokens=3))
@@ -157,7 +162,7 @@ def test_a_schema_binds_the_answer(route):
     assert complete(backend, QUESTION, Options(max_tokens=5)).tokens == 5
 
 
-@pytest.mark.parametrize("route", ["transformers", "openvino", "mlx"])
+@pytest.mark.parametrize("route", ["transformers", "openvino", *MLX])
 def test_a_schema_is_refused_by_a_route_that_cannot_follow_it(route):
     backend = connect(route, MODEL, mode="offline")
     with pytest.raises(Unsupported, match=r"cannot follow a JSON schema\. Use the route onnx\."):
@@ -173,6 +178,48 @@ def test_files_that_no_runtime_can_load_are_refused_in_words(tmp_path):
     (strange / "config.json").write_text('{"model_type": "no-such-architecture"}')
     with pytest.raises(BadModel, match=r"strange cannot be loaded: "):
         connect("transformers", str(strange))
+
+
+@pytest.mark.parametrize(
+    ("route", "form", "file", "keep"),
+    [
+        ("openvino", "openvino-fp32", "openvino_model.xml", 500),
+        ("openvino", "openvino-fp32", "openvino_model.bin", 500),
+        ("llama.cpp", "gguf-f32", "pocket-phi-3-mini-f32.gguf", 0),
+        ("llama.cpp", "gguf-f32", "pocket-phi-3-mini-f32.gguf", 500),
+        ("llama.cpp", "gguf-f32", "pocket-phi-3-mini-f32.gguf", 1_000_000),
+    ],
+)
+def test_a_file_that_was_cut_off_is_refused_in_words(tmp_path, route, form, file, keep):
+    folder = shutil.copytree(export.made(pocket.folder(MODEL), form), tmp_path / "cut-off")
+    (folder / file).write_bytes((folder / file).read_bytes()[:keep])
+    with pytest.raises(BadModel, match=r"cut-off.* cannot be loaded: .*Delete it and make it again\."):
+        connect(route, str(folder))
+
+
+def test_a_gguf_file_of_ones_own_is_read_as_it_is(tmp_path):
+    [made] = export.made(pocket.folder(MODEL), "gguf-q8_0").glob("*.gguf")
+    file = shutil.copy(made, tmp_path / "mine.gguf")
+    backend = connect("llama.cpp", file)
+    assert (backend.model, backend.source) == ("mine.gguf", "pocket")
+    assert complete(backend, QUESTION, Options(max_tokens=5)).text
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setenv("OPENVINO_DEVICE", "NPU")
+    with pytest.raises(BadInput, match="OpenVINO finds no NPU on this machine, only CPU: see OPENVINO_DEVICE"):
+        connect("openvino", mode="offline")
+
+
+def test_llama_cpp_can_be_closed_at_once():
+    for _ in range(10):
+        connect("llama.cpp", mode="offline").close()
+
+
+def test_llama_cpp_asks_for_its_key():
+    backend = connect("llama.cpp", mode="offline")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{backend._server.listening_address}/v1/chat/completions", data=b"{}")
 
 
 def test_a_damaged_tokenizer_is_refused_in_words(tmp_path):

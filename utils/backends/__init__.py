@@ -7,6 +7,7 @@ load is decided in `target.py`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import cast, get_args
 
@@ -39,6 +40,19 @@ def connect(route: str, model: str | os.PathLike[str] | None = None, *, mode: Mo
             f"The route {route} needs the package {missing}, which is missing or broken. Run `{fix}`."
         ) from None
     return cast(Backend, module.load(target))
+
+
+def routes() -> list[str]:
+    """The routes whose packages are installed here, in the order of the catalogue: what `connect` can be asked for."""
+    rows = catalog.load().routes.values()
+    return [row.name for row in rows if all(_installed(package) for package in row.packages)]
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # ValueError: half imported, or blocked
+        return False
 
 
 def _mode(mode: str | None) -> Mode:

@@ -43,6 +43,8 @@ class LlamaCppBackend(LocalBackend):
             self.context = min(context, LONGEST)
             self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context))
             self._address = urlparse(self._server.listening_address)
+            # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
+            self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
             raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
 
@@ -123,6 +125,8 @@ class LlamaCppBackend(LocalBackend):
 
 
 def _file(target: Target) -> Path:
+    if target.folder.is_file():
+        return target.folder
     there = sorted(target.folder.glob("*.gguf"))
     if not there:
         there = sorted(export.made(target.folder, cast(export.Form, f"gguf-{target.precision}")).glob("*.gguf"))

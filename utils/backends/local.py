@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any, cast
 
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options, as_messages
@@ -63,6 +64,21 @@ class LocalBackend(ABC):
         if not self.closed:
             self.closed = True
             self._free()
+
+
+class TokenizersBackend(LocalBackend):
+    """A local backend that decodes with Hugging Face's `tokenizers`. A runtime sets `_fast` as well, a `Tokenizer`."""
+
+    _fast: Any
+
+    def _step(self) -> Callable[[int], str | None]:
+        from tokenizers.decoders import DecodeStream  # here: the route onnx starts without it
+
+        decoder = DecodeStream(skip_special_tokens=True)
+        return lambda token: decoder.step(self._fast, token)
+
+    def _whole(self, ids: list[int]) -> str:
+        return cast(str, self._fast.decode(ids))
 
 
 def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, str]]:

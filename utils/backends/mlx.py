@@ -14,16 +14,15 @@ import mlx.core as mx
 import mlx_lm
 from mlx_lm.generate import generate_step
 from mlx_lm.sample_utils import apply_top_p
-from tokenizers.decoders import DecodeStream
 
-from utils.backends.local import LocalBackend, room
+from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadModel, Unsupported
 from utils.pocket import weights
 
 
-class MlxBackend(LocalBackend):
+class MlxBackend(TokenizersBackend):
     """A model loaded by MLX: pocket models as float32, others as they were saved."""
 
     name = "mlx"
@@ -46,13 +45,6 @@ class MlxBackend(LocalBackend):
     def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
         text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
-
-    def _step(self) -> Callable[[int], str | None]:
-        decoder = DecodeStream(skip_special_tokens=True)
-        return lambda token: decoder.step(self._fast, token)
-
-    def _whole(self, ids: list[int]) -> str:
-        return cast(str, self._fast.decode(ids))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)

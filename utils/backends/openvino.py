@@ -8,39 +8,35 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
+from tokenizers import Tokenizer
 
 from utils import catalog
-from utils.backends.local import LocalBackend, room
+from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel, Unsupported
 from utils.pocket import export
 
-EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "KV_CACHE_PRECISION": "f32",
-}  # for pocket models: the same tokens everywhere
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}  # pocket models: the same tokens everywhere
 
 
-class OpenVinoBackend(LocalBackend):
+class OpenVinoBackend(TokenizersBackend):
     """A model loaded by OpenVINO GenAI on the device OPENVINO_DEVICE (CPU, GPU, NPU; CPU when it is not set)."""
 
     name = "openvino"
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
+        device = _device()
         self.folder = target.folder
         if not (self.folder / "openvino_model.xml").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"openvino-{target.precision}"))
-        device = (catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
-        if device.partition(".")[0] not in (known := {name.partition(".")[0] for name in ov.Core().available_devices}):
-            raise BadInput(f"OpenVINO finds no {device} on this machine, only {', '.join(sorted(known))}.")
         exact = EXACT if target.source == "pocket" and device == "CPU" else {}
         try:
             self._pipeline = genai.ContinuousBatchingPipeline(self.folder, genai.SchedulerConfig(), device, exact)
@@ -48,33 +44,17 @@ class OpenVinoBackend(LocalBackend):
             settings = json.loads((self.folder / "config.json").read_bytes())
             self.context = int(settings["max_position_embeddings"])
             config = self._pipeline.get_config()
+            self._fast = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         except Exception as error:
             said = str(error).strip().splitlines()[-1][:200]
             raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
         self._ends = frozenset({*config.stop_token_ids, config.eos_token_id} - {-1})
         self._numbers = itertools.count()
-        self._exact: Any = None
 
     def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
         text = self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True)
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return cast(list[int], ids.tolist())
-
-    def _fast(self) -> Any:
-        if self._exact is None:
-            from tokenizers import Tokenizer
-
-            self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        return self._exact
-
-    def _step(self) -> Callable[[int], str | None]:
-        from tokenizers.decoders import DecodeStream
-
-        decoder, fast = DecodeStream(skip_special_tokens=True), self._fast()
-        return lambda token: decoder.step(fast, token)
-
-    def _whole(self, ids: list[int]) -> str:
-        return cast(str, self._fast().decode(ids))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
@@ -100,7 +80,17 @@ class OpenVinoBackend(LocalBackend):
         return self._pipeline.add_request(next(self._numbers), ov.Tensor(np.array([ids], np.int64)), config)
 
     def _free(self) -> None:
-        self._pipeline = self._tokenizer = None
+        self._pipeline = self._tokenizer = self._fast = None
+
+
+def _device() -> str:
+    wanted = (catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
+    known = {name.partition(".")[0] for name in ov.Core().available_devices}
+    if wanted.partition(".")[0] not in known:
+        raise BadInput(
+            f"OpenVINO finds no {wanted} on this machine, only {', '.join(sorted(known))}: see OPENVINO_DEVICE."
+        )
+    return wanted
 
 
 load = OpenVinoBackend  # what `connect` calls

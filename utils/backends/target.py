@@ -16,7 +16,8 @@ from utils.core import Mode, Source
 from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
 
 POCKET_BYTES = 200_000_000  # a folder with less weight than this is shown as a pocket model, whoever trained it
-CONFIGS = ("genai_config.json", "config.json")  # a folder with neither holds no model, or only part of one
+CONFIGS = ("genai_config.json", "config.json", "*.gguf")  # a folder without any holds no model, or only part of one
+WEIGHTS = ("*.safetensors", "*.onnx.data", "*.gguf", "openvino_model.bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +80,12 @@ def _target(route: Route, name: str, source: Source, folder: Path, precision: st
 
 
 def _own_folder(route: Route, name: str, precision: str) -> Target:
-    """A model folder of the learner's."""
+    """A model folder of the learner's, or a GGUF file."""
     folder = Path(name).expanduser()
-    if not any((folder / config).is_file() for config in CONFIGS):
+    if not _holds_model(folder):
         raise UnknownModel(f"There is no model {name!r}. {suggest(name, _names(route))}")
-    weight = sum(f.stat().st_size for pattern in ("*.safetensors", "*.onnx.data") for f in folder.glob(pattern))
+    files = [folder] if folder.is_file() else [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    weight = sum(file.stat().st_size for file in files)
     return _target(route, folder.resolve().name, "pocket" if weight < POCKET_BYTES else "live", folder, precision)
 
 
@@ -92,7 +94,7 @@ def _names(route: Route) -> list[str]:
 
 
 def downloaded(name: str) -> Path | None:
-    """The folder of `owner/repository[/folder]` in Hugging Face's cache, if it is there."""
+    """The folder (or GGUF file) of `owner/repository[/folder]` in Hugging Face's cache, if it is there."""
     owner, repository, *below = name.split("/")
     hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
     cached = Path(hub).expanduser() / f"models--{owner}--{repository}"
@@ -101,13 +103,20 @@ def downloaded(name: str) -> Path | None:
     except OSError:
         return None
     folder = cached.joinpath("snapshots", revision, *below)
-    return folder if any((folder / config).exists() for config in CONFIGS) else None
+    return folder if _holds_model(folder) else None
+
+
+def _holds_model(path: Path) -> bool:
+    """Whether a folder has a model in it; a GGUF file is one."""
+    if path.is_file():
+        return path.suffix == ".gguf"
+    return any(next(path.glob(config), None) for config in CONFIGS)
 
 
 def _how_to_download(row: Model, name: str) -> str:
     owner, repository, *below = name.split("/")
-    only = f' --include "{"/".join(below)}/*"' if below else ""
-    size = "" if below else f" (about {2 * row.parameters / 1e9:.1f} GB)"
+    only = f' --include "{"/".join(below)}{"" if name.endswith(".gguf") else "/*"}"' if below else ""
+    size = f" (about {2 * row.parameters / 1e9:.1f} GB)" if name == row.ids.get("transformers") else ""
     return (
         f"{row.title} is not on this machine. Download it{size} with `hf download {owner}/{repository}{only}`, "
         "or use mode 'auto' to be answered by its pocket stand-in."

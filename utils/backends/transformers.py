@@ -12,16 +12,15 @@ from typing import Any, cast
 
 import torch
 import transformers
-from tokenizers.decoders import DecodeStream
 
-from utils.backends.local import LocalBackend, room
+from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadModel, Unsupported
 from utils.pocket import weights
 
 
-class TransformersBackend(LocalBackend):
+class TransformersBackend(TokenizersBackend):
     """A model loaded by Transformers: pocket models as float32, others as they were saved; on a GPU if there is one."""
 
     name = "transformers"
@@ -53,13 +52,6 @@ class TransformersBackend(LocalBackend):
     def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
         text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
         return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
-
-    def _step(self) -> Callable[[int], str | None]:
-        decoder = DecodeStream(skip_special_tokens=True)
-        return lambda token: decoder.step(self._fast, token)
-
-    def _whole(self, ids: list[int]) -> str:
-        return cast(str, self._fast.decode(ids))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
