@@ -21,6 +21,7 @@ _TYPES = {
     "str": str,
     "str | None": str,
     "int": int,
+    "int | None": int,
     "bool": bool,
     "datetime.date": datetime.date,
     "tuple[str, ...]": list,
@@ -50,6 +51,15 @@ class Route:
     endpoint: str | None = None
     endpoint_variable: str | None = None
     key_variable: str | None = None
+    clients: dict[str, str] = field(default_factory=dict)  # other client libraries that may be asked for -> module
+    image_characters: int | None = None  # a picture's data URL at most
+    start: str | None = None  # how to start the server
+    instead: str | None = None  # what to use when the service or the model has been switched off
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a server answers, on this machine or elsewhere, and not a library in this process."""
+        return self.endpoint_variable is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +152,15 @@ def _check_links(catalog: Catalog) -> None:
         need(route.status in STATUS, route, f"status {route.status!r} is none of {', '.join(STATUS)}")
         need(route.pocket in pockets, route, f"pocket {route.pocket!r} is not a pocket model of this file")
         need(route.name in getattr(catalog.models.get(route.live), "ids", {}), route, f"no id for {route.live!r}")
-        need(bool(route.precisions), route, "precisions is empty")
+        need(bool(route.precisions) != route.hosted, route, "precisions are for routes without a server, and only those")
         need(route.key_variable in {None, *catalog.keys}, route, f"key {route.key_variable!r} has no row")
     for model in catalog.models.values():
         need(model.kind in KINDS, model, f"kind {model.kind!r} is none of {', '.join(KINDS)}")
         need(model.parameters > 0 and model.context > 0, model, "parameters and context must be above 0")
         need(model.kind == "pocket" or model.stand_in in pockets, model, "a real model needs a pocket stand_in")
         need(set(model.ids) <= set(catalog.routes), model, "ids names a route that has no row")
-        need(all(i.count("/") >= 1 for i in model.ids.values()), model, "an id is owner/name")
+        local = [name for route, name in model.ids.items() if not catalog.routes[route].hosted]
+        need(all("/" in name for name in local), model, "an id for Hugging Face is owner/name")
 
 
 def variable(name: str) -> str | None:

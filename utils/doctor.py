@@ -138,10 +138,15 @@ def _gpu() -> Finding:
 
 
 def _real_weights() -> Finding:
-    found = {m.name for m in catalog.load().models.values() for name in m.ids.values() if downloaded(name)}
+    found = {m.name for m in catalog.load().models.values() for name in _hugging_face(m) if downloaded(name)}
     if found:
         return Finding("Real Phi weights", "ok", ", ".join(sorted(found)))
     return Finding("Real Phi weights", "warn", "none on this machine", "Optional: lesson 00 says how to get them.")
+
+
+def _hugging_face(model: catalog.Model) -> list[str]:
+    routes = catalog.load().routes
+    return [name for route, name in model.ids.items() if not routes[route].hosted]
 
 
 def _ollama() -> Finding:

@@ -1,0 +1,98 @@
+"""The route `ollama`: the official client against an Ollama server, on this machine or another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import ollama
+
+from utils.backends import images
+from utils.backends.address import Address
+from utils.backends.hosted import CONNECT_S, HostedBackend, Trouble, hook
+from utils.backends.stream import Watch
+from utils.core import Chunk, Message, Options
+
+
+class OllamaBackend(HostedBackend):
+    """A model of an Ollama server. `keep_alive` and `num_ctx` are Ollama's own settings; None leaves them to it."""
+
+    first_s = 300.0  # the first answer waits until the model is loaded: gigabytes from a disk
+
+    def __init__(self, address: Address, *, keep_alive: str | float | None = None, num_ctx: int | None = None) -> None:
+        super().__init__(address)
+        self.keep_alive, self.num_ctx = keep_alive, num_ctx
+        self._watch: Watch | None = None
+        self._retry_after: str | None = None
+        self._client = ollama.Client(
+            address.url,
+            follow_redirects=False,
+            trust_env=not address.loopback,  # a proxy has no business between this machine and itself
+            timeout=httpx.Timeout(self.first_s, connect=CONNECT_S),
+            headers={"Accept-Encoding": "identity"},  # so that the bytes can be mended
+            event_hooks={"response": [self._begun]},
+        )
+
+    def _begun(self, response: Any) -> None:
+        self._retry_after = response.headers.get("retry-after")  # the client's own error does not keep it
+        if self._watch:
+            hook(self._watch, response)
+
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+        sampling = {
+            "num_predict": options.max_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "seed": options.seed,
+            "stop": list(options.stop),
+        }
+        if self.num_ctx is not None:
+            sampling["num_ctx"] = self.num_ctx
+        stream = self._client.chat(
+            self.address.id,
+            [_turn(message) for message in messages],
+            stream=True,
+            options=sampling,
+            format=options.schema,
+            keep_alive=self.keep_alive,
+        )
+        self._watch = watch
+        try:
+            for part in stream:
+                self._watch = None
+                done = part.done
+                yield Chunk(
+                    part.message.content or "",
+                    part.eval_count if done else None,
+                    prompt_tokens=part.prompt_eval_count if done else None,
+                    finish_reason=(part.done_reason or "stop") if done else None,
+                )
+        finally:
+            self._watch = None
+            stream.close()
+
+    def _read(self, error: Exception) -> Trouble:
+        if isinstance(error, ollama.ResponseError):
+            return Trouble(error.status_code if error.status_code > 0 else 200, error.error, self._retry_after)
+        if isinstance(error, ConnectionError | httpx.TransportError):
+            return Trouble(None)
+        return Trouble(200)
+
+    def models(self) -> list[str]:
+        return [model.model or "" for model in self._client.list().models]
+
+    def _free(self) -> None:
+        self._client.close()
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    content = message["content"]
+    if isinstance(content, str):
+        return {"role": message["role"], "content": content}
+    text = "".join(part.get("text", "") for part in content)
+    pictures = [images.read(part.get("image")) for part in content if part["type"] == "image"]
+    return {"role": message["role"], "content": text, "images": pictures}
+
+
+load = OllamaBackend  # what `connect` calls
