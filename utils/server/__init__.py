@@ -28,8 +28,8 @@ class Server:
         def load(name: str) -> Backend:
             return connect(route, name, mode="offline")
 
-        application = make(Engine(load, pocket.NAMES), key=key)
-        config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none")
+        self.engine = Engine(load, pocket.NAMES)
+        config = uvicorn.Config(make(self.engine, key=key), log_level="warning", access_log=False, ws="none")
         config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
         self._server = uvicorn.Server(config)
         sockets = [self._socket]
