@@ -17,6 +17,7 @@ HOME = Path(__file__).parent
 FILE = HOME / "data" / "catalog.toml"
 STATUS = ("live", "limited", "retired")
 KINDS = ("pocket", "real")
+TALK = 2048  # tokens
 _TYPES = {
     "str": str,
     "str | None": str,
@@ -26,6 +27,7 @@ _TYPES = {
     "datetime.date": datetime.date,
     "tuple[str, ...]": list,
     "dict[str, str]": dict,
+    "dict[str, float]": dict,
 }
 
 
@@ -74,8 +76,17 @@ class Model:
     license: str
     source: str
     rounded: bool = False
+    kv_bytes: int | None = None  # of the KV cache for each token, in 16 bit
+    gigabytes: dict[str, float] = field(default_factory=dict)  # route -> download, where its makers say how large it is
     stand_in: str | None = None
     ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
+
+    @property
+    def needs_gb(self) -> float | None:
+        """Memory for the smallest download and a talk of TALK tokens, in GB; None where either is not known."""
+        if not self.gigabytes or self.kv_bytes is None:
+            return None
+        return min(self.gigabytes.values()) + self.kv_bytes * TALK / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +163,17 @@ def _check_links(catalog: Catalog) -> None:
         need(route.status in STATUS, route, f"status {route.status!r} is none of {', '.join(STATUS)}")
         need(route.pocket in pockets, route, f"pocket {route.pocket!r} is not a pocket model of this file")
         need(route.name in getattr(catalog.models.get(route.live), "ids", {}), route, f"no id for {route.live!r}")
-        need(bool(route.precisions) != route.hosted, route, "precisions are for routes without a server, and only those")
+        need(
+            bool(route.precisions) != route.hosted,
+            route,
+            "precisions belong to every route without a server, and to no other",
+        )
         need(route.key_variable in {None, *catalog.keys}, route, f"key {route.key_variable!r} has no row")
     for model in catalog.models.values():
         need(model.kind in KINDS, model, f"kind {model.kind!r} is none of {', '.join(KINDS)}")
         need(model.parameters > 0 and model.context > 0, model, "parameters and context must be above 0")
         need(model.kind == "pocket" or model.stand_in in pockets, model, "a real model needs a pocket stand_in")
-        need(set(model.ids) <= set(catalog.routes), model, "ids names a route that has no row")
+        need({*model.ids, *model.gigabytes} <= set(catalog.routes), model, "ids or gigabytes: no such route")
         local = [name for route, name in model.ids.items() if not catalog.routes[route].hosted]
         need(all("/" in name for name in local), model, "an id for Hugging Face is owner/name")
 

@@ -1,4 +1,4 @@
-"""The commands that need the packages: ask, doctor, bench, pocket. `python -m utils` hands them on to `main`.
+"""The commands that need the packages: ask, doctor, serve, catalog, bench, pocket. `python -m utils` hands them on to `main`.
 
 It reads arguments and prints. What an answer, a finding or a measurement is, other modules know.
 """
@@ -6,6 +6,8 @@ It reads arguments and prints. What an answer, a finding or a measurement is, ot
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import math
 import os
 import sys
@@ -93,8 +95,13 @@ def _footer(answer: Completion) -> str:
 def _doctor(argv: list[str]) -> int:
     from utils.doctor import check
 
-    _parser("doctor", "Say what runs on this machine, and what would be needed for more.").parse_args(argv)
+    parser = _parser("doctor", "Say what runs on this machine, and what would be needed for more.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args(argv)
     findings = check()
+    if given.json:
+        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
+        return int(any(f.status == "missing" for f in findings))
     name, detail = max(len(f.name) for f in findings), max(len(f.detail) for f in findings)
     for f in findings:
         print(f"{STATUS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}".rstrip())
@@ -119,10 +126,45 @@ def _bench(argv: list[str]) -> int:
     return 0
 
 
+def _serve(argv: list[str]) -> int:
+    from utils import pocket
+    from utils.server import serve
+
+    parser = _parser("serve", "Offer pocket models to OpenAI's, Azure's and Ollama's clients, until Ctrl-C.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="listen here (default: this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="listen on this port (default 8000; 0: any)"
+    )
+    parser.add_argument("--route", default="onnx", help="the runtime that runs the models (default onnx)")
+    parser.add_argument("--key", help="a key that every client must send; needed where others can reach this machine")
+    given = parser.parse_args(argv)
+    return serve(pocket.NAMES, host=given.host, port=given.port, route=given.route, key=given.key)
+
+
+def _catalog(argv: list[str]) -> int:
+    from utils.backends.drift import check
+
+    parser = _parser("catalog", "Compare the catalogue with what the services offer today.")
+    parser.add_argument("action", choices=["check"])
+    parser.parse_args(argv)
+    for route, model, state in check():
+        print(f"{route:<15}{model:<20}{state}")
+    return 0
+
+
 def _pocket(argv: list[str]) -> int:
     from utils.pocket.cli import main as pocket
 
     return pocket(argv)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"ask": _ask, "doctor": _doctor, "bench": _bench, "pocket": _pocket}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "ask": _ask,
+    "doctor": _doctor,
+    "serve": _serve,
+    "catalog": _catalog,
+    "bench": _bench,
+    "pocket": _pocket,
+}

@@ -90,8 +90,7 @@ def _course_server() -> Server:
 def _live(route: Route, name: str, row: Model | None) -> Address:
     url = endpoint(route)
     key = key_of(route)
-    own = route.endpoint_variable and catalog.variable(route.endpoint_variable)
-    if route.key_variable and not key and not own:
+    if route.key_variable and not key and not own_endpoint(route):
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
             "or use mode 'offline' to be answered by a pocket model."
@@ -115,10 +114,15 @@ def key_of(route: Route) -> str | None:
     return key or None
 
 
+def own_endpoint(route: Route) -> str | None:
+    """What the learner set in the route's variable; a server of one's own may need no key."""
+    return catalog.variable(route.endpoint_variable) if route.endpoint_variable else None
+
+
 def endpoint(route: Route) -> str:
     """The address to use: the variable's, else the catalogue's. Raises BadInput for what is no address."""
     variable = route.endpoint_variable or ""
-    given = (variable and catalog.variable(variable)) or route.endpoint
+    given = own_endpoint(route) or route.endpoint
     if not given:
         raise NotRunning(f"{route.title} has no address of its own: set {variable} to your resource's endpoint.")
     return normal(given, variable or route.title, 11434 if route.name == "ollama" else None)
@@ -159,13 +163,14 @@ def _is_loopback(host: str) -> bool:
 
 def _answers(route: Route, name: str, row: Model | None) -> bool:
     """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
-    own = route.endpoint_variable and catalog.variable(route.endpoint_variable)
-    if not own and (route.endpoint is None or route.status == "retired" or (route.key_variable and not key_of(route))):
+    if not own_endpoint(route) and (
+        route.endpoint is None or route.status == "retired" or (route.key_variable and not key_of(route))
+    ):
         return False
     url = endpoint(route)
     if not reachable(url):
         return False
-    return route.name != "ollama" or (row.ids["ollama"] if row else name) in ollama_models(url)
+    return route.name != "ollama" or (row.ids["ollama"] if row else name) in (ollama_models(url) or ())
 
 
 def reachable(url: str, wait: float = WAIT) -> bool:
@@ -193,13 +198,13 @@ def _proxy(url: str) -> str | None:
     return urllib.request.getproxies().get(parts.scheme)
 
 
-def ollama_models(url: str) -> set[str]:
-    """What an Ollama server has pulled, with and without ":latest"; nothing where it does not say."""
+def ollama_models(url: str) -> set[str] | None:
+    """What an Ollama server has pulled, with and without ":latest"; None where something else answers."""
     proxy = _proxy(url)
     proxies = urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {})
     try:
         with urllib.request.build_opener(proxies).open(f"{url}/api/tags", timeout=WAIT) as answer:
             names = {str(row["name"]) for row in json.loads(answer.read(1_000_000))["models"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return set()
+        return None
     return names | {name.removesuffix(":latest") for name in names}

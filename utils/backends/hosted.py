@@ -134,6 +134,10 @@ class HostedBackend(ABC):
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
         return self._what(trouble), _wait(trouble)
 
+    def explained(self, error: Exception) -> BackendError:
+        """Our error for one that `models` raised."""
+        return _ours(error) or self._what(self._read(error))
+
     def _what(self, trouble: Trouble) -> BackendError:
         route, status, said = self.address.route, trouble.status, self._clean(trouble.said)
         who, model = route.title, self.address.id

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Sequence
 
 import uvicorn
+from starlette.applications import Starlette
 
 from utils import pocket
 from utils.backends import connect
 from utils.core import Backend
+from utils.errors import BadInput
 from utils.server.app import make
 from utils.server.engine import Engine
+
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Server:
@@ -24,14 +30,8 @@ class Server:
     def __init__(self, *, port: int = 0, route: str = "onnx", key: str | None = None) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-
-        def load(name: str) -> Backend:
-            return connect(route, name, mode="offline")
-
-        self.engine = Engine(load, pocket.NAMES)
-        config = uvicorn.Config(make(self.engine, key=key), log_level="warning", access_log=False, ws="none")
-        config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
-        self._server = uvicorn.Server(config)
+        self.engine = Engine(_loader(route), pocket.NAMES)
+        self._server = _server(make(self.engine, key=key))
         sockets = [self._socket]
         self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="course server", daemon=True)
         self._thread.start()  # the socket listens already: nobody needs to wait
@@ -49,3 +49,31 @@ class Server:
 def start(*, port: int = 0, route: str = "onnx", key: str | None = None) -> Server:
     """Starts a course server on this machine, on any free port unless one is named. Raises OSError for a taken port."""
     return Server(port=port, route=route, key=key)
+
+
+def serve(names: Sequence[str], *, host: str, port: int, route: str, key: str | None) -> int:
+    """Runs a course server in the foreground until Ctrl-C or SIGTERM; returns the exit status. Raises BadInput."""
+    here = host in LOOPBACK
+    if not here and not key:
+        raise BadInput(f"On {host} others can reach this machine. Choose a key for them: --key SOMETHING.")
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "no such port"
+        raise BadInput(f"Port {port} of {host} cannot be used: {why}. Try --port 0, which takes a free one.") from None
+    print(
+        f"The course server is at http://{host}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.", flush=True
+    )
+    application = make(Engine(_loader(route), names), key=key, hosts=None if here else ["*"])
+    _server(application).run([listener])
+    return 0
+
+
+def _loader(route: str) -> Callable[[str], Backend]:
+    return lambda name: connect(route, name, mode="offline")
+
+
+def _server(application: Starlette) -> uvicorn.Server:
+    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none")
+    config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
+    return uvicorn.Server(config)

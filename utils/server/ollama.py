@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -45,7 +46,7 @@ class Chat(Body):
     """POST /api/chat."""
 
     model: str
-    messages: list[Turn] = []
+    messages: list[Turn] = Field(default_factory=list)
     stream: bool = True
     format: str | dict[str, Any] | None = None
     options: Sampling | None = None

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -33,9 +34,7 @@ class Schema(Body):
     """A JSON schema and its name."""
 
     name: str = "answer"
-    schema_: dict[str, Any] | None = None
-
-    model_config = {"alias_generator": lambda name: name.rstrip("_"), "populate_by_name": True}
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")  # `schema` is a method of every Body
 
 
 class Format(Body):
@@ -74,9 +73,7 @@ class Chat(Body):
             stop=self.stop,
             schema=_schema(self.response_format),
         )
-        return Job(
-            model=self.model, messages=messages(self.messages), options=chosen, stream=self.stream, usage=usage
-        )
+        return Job(model=self.model, messages=messages(self.messages), options=chosen, stream=self.stream, usage=usage)
 
 
 def _schema(wanted: Format | None) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from utils.errors import (
 )
 
 BODY_BYTES = 32_000_000  # some pictures; a longer body is refused while it comes
-STATUS = ((RateLimited, 429), (UnknownModel, 404), (KeyProblem, 401), (TooLong, 400), (Unsupported, 400), (BadInput, 400))
+STATUS = {RateLimited: 429, UnknownModel: 404, KeyProblem: 401, TooLong: 400, Unsupported: 400, BadInput: 400}
 
 
 class Body(BaseModel):
@@ -76,7 +76,7 @@ def status(error: BackendError) -> int:
     """The HTTP status that says what went wrong."""
     if isinstance(error, TooLarge):
         return 413
-    return next((number for kind, number in STATUS if isinstance(error, kind)), 500)
+    return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
 
 
 def messages(turns: list[Turn]) -> list[Message]:
