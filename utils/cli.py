@@ -1,4 +1,4 @@
-"""The commands that need the packages: ask, doctor, serve, catalog, bench, pocket. `python -m utils` hands them on to `main`.
+"""The commands that need the packages: ask, doctor, serve, ... `python -m utils` hands them on to `main`.
 
 It reads arguments and prints. What an answer, a finding or a measurement is, other modules know.
 """

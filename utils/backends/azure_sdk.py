@@ -19,8 +19,9 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend, Trouble
+from utils.backends.hosted import CONNECT_S, HostedBackend
 from utils.backends.stream import Watch, check_kind, mended
+from utils.backends.trouble import Trouble
 from utils.backends.wire import chunks, turn
 from utils.core import Chunk, Message, Options
 

@@ -7,49 +7,20 @@ from __future__ import annotations
 
 import math
 import random
-import re
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
 
 from utils import catalog
 from utils.backends.address import Address
-from utils.backends.stream import BETWEEN_S, FIRST_S, Watch, check_kind, mended, shut
+from utils.backends.stream import BETWEEN_S, FIRST_S, Watch
+from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
-from utils.errors import (
-    BackendError,
-    BadAnswer,
-    BadInput,
-    Interrupted,
-    KeyProblem,
-    NotRunning,
-    RateLimited,
-    Retired,
-    TooLong,
-    UnknownModel,
-)
+from utils.errors import BackendError, BadAnswer, BadInput, Interrupted
 
 TRIES = 3
-PATIENCE_S = 20.0  # a server that asks for a longer wait is not waited for
 CONNECT_S = 10.0
-BUSY = {408, 429, 500, 502, 503, 504, 529}
-_SECRET = re.compile(r"\b(nvapi-|gh[pousr]_|github_pat_|hf_|sk-)[\w-]+|(?<=[Bb]earer )\S+|(?<=account ')[^']*")
-_LONG = re.compile(r"context|too long|maximum.{0,20}tokens|tokens.{0,20}exceed", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What an SDK's error says: HTTP status (None: nothing answered; 200: the answer itself is wrong), the server's
-    words, its Retry-After header.
-    """
-
-    status: int | None
-    said: str = ""
-    retry_after: str | None = None
 
 
 class HostedBackend(ABC):
@@ -111,7 +82,7 @@ class HostedBackend(ABC):
                 if watch.late:  # it hung up, which some libraries take for the end
                     failure = watch.error(answer.text)
             except Exception as error:
-                failure, wait = self._explain(error, watch, answer.text)
+                failure, wait = self._failure(error, watch, answer.text)
             finally:
                 watch.done()
             if failure is None:
@@ -121,7 +92,7 @@ class HostedBackend(ABC):
                 raise failure  # here and not above: no SDK error, with its request and its key, hangs on it
             time.sleep(wait * random.uniform(0.5, 1.0) * attempt if wait < 1 else wait)
 
-    def _explain(self, error: Exception, watch: Watch, text: str) -> tuple[BackendError, float | None]:
+    def _failure(self, error: Exception, watch: Watch, text: str) -> tuple[BackendError, float | None]:
         """Our error for it, and after how many seconds to try again (None: not)."""
         ours = _ours(error)
         if watch.late:
@@ -130,55 +101,13 @@ class HostedBackend(ABC):
             return ours, None
         trouble = self._read(error)
         if text:
-            said = f" ({self._clean(trouble.said)})" if trouble.said else ""
+            said = f" ({clean(trouble.said, self.address.key)})" if trouble.said else ""
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
-        return self._what(trouble), _wait(trouble)
+        return explain(trouble, self.address, self.models), trouble.wait_s
 
     def explained(self, error: Exception) -> BackendError:
-        """Our error for one that `models` raised."""
-        return _ours(error) or self._what(self._read(error))
-
-    def _what(self, trouble: Trouble) -> BackendError:
-        route, status, said = self.address.route, trouble.status, self._clean(trouble.said)
-        who, model = route.title, self.address.id
-        if status is None:
-            return NotRunning(f"{who} does not answer at {self.address.url}. {route.start or 'Is the network there?'}")
-        if status == 200:
-            return BadAnswer(f"{who} sent no answer of a model: {said or 'it cannot be read'}. Is the address right?")
-        if 300 <= status < 400:
-            return BadAnswer(f"{who} sends us on to another address, which is refused: a key must not go there.")
-        if status == 401:
-            return KeyProblem(f"{who} rejected the key ({route.key_variable}). {_new_key(route.key_variable)}")
-        if status == 403:
-            return KeyProblem(f"{who} does not let this key use {model}: {said or 'no permission'}.")
-        if status == 404 and re.search(r"function.*account", said, re.IGNORECASE | re.DOTALL):
-            return UnknownModel(f"{who} does not offer {model} to your account. {self._offers()}")
-        if status == 404:
-            return UnknownModel(f"{who} has no model {model!r}. {self._offers()}")
-        if status == 410:
-            return Retired(f"{model} on {who} has been switched off ({said or 'no reason given'}). {route.instead}")
-        if status == 429:
-            after = _seconds(trouble.retry_after)
-            when = f"in {after:,.0f} s" if after else "later"
-            return RateLimited(f"{who} has had too many requests. Ask again {when}, or use another route.")
-        if status in (400, 413, 422) and _LONG.search(said):
-            return TooLong(f"The prompt is too long for {model}: {said}. Shorten it.")
-        if status < 500 and status not in BUSY:
-            return BadInput(f"{who} refused the request: {said or status}.")
-        return NotRunning(f"{who} is out of order or busy (status {status}). Try again later, or use another route.")
-
-    def _offers(self) -> str:
-        try:
-            names = self.models()[:8]
-        except Exception:  # the list is a courtesy: without it the message still helps
-            names = []
-        return f"It has: {', '.join(names)}." if names else "Ask the service for its list of models."
-
-    def _clean(self, said: str) -> str:
-        """A server's words without keys, account numbers and control characters, short enough to read."""
-        text = said.replace(self.address.key, "***") if self.address.key else said
-        text = _SECRET.sub("***", "".join(c if c.isprintable() else " " for c in text))
-        return " ".join(text.split())[:300].rstrip(". ")
+        """Our error for one of the SDK's."""
+        return _ours(error) or explain(self._read(error), self.address, self.models)
 
 
 class _Answer:
@@ -219,44 +148,3 @@ def _ours(error: BaseException | None) -> BackendError | None:
     while error is not None and not isinstance(error, BackendError):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _new_key(variable: str | None) -> str:
-    row = catalog.load().keys.get(variable or "")
-    return f"Make a new one at {row.source}." if row else "Check it."
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return max(0.0, float(retry_after or ""))
-    except ValueError:
-        return None
-
-
-def _wait(trouble: Trouble) -> float | None:
-    """Seconds until another try makes sense; None: never."""
-    if trouble.status is not None and trouble.status not in BUSY:
-        return None
-    after = _seconds(trouble.retry_after)
-    if trouble.status is None:
-        return None  # nothing listens there: it will not, a second later
-    return 0.5 if after is None else after if after <= PATIENCE_S else None
-
-
-def hook(watch: Watch, response: Any) -> None:
-    """For httpx and httpx2, called when a response begins: guards its stream and refuses what is none."""
-    if response.status_code != 200:
-        return
-    check_kind(response.headers.get("content-type", ""))
-    library = sys.modules[type(response).__module__.partition(".")[0]]
-    raw = response.stream
-    watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))
-
-    class Mended(library.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __iter__(self) -> Iterator[bytes]:
-            return mended(iter(raw))
-
-        def close(self) -> None:
-            raw.close()
-
-    response.stream = Mended()

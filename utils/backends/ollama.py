@@ -10,8 +10,9 @@ import ollama
 
 from utils.backends import images
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend, Trouble, hook
-from utils.backends.stream import Watch
+from utils.backends.hosted import CONNECT_S, HostedBackend
+from utils.backends.stream import Watch, hook
+from utils.backends.trouble import Trouble
 from utils.core import Chunk, Message, Options
 
 

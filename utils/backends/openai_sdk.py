@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import openai
 
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend, Trouble, hook
-from utils.backends.stream import Watch
+from utils.backends.hosted import CONNECT_S, HostedBackend
+from utils.backends.stream import Watch, hook
+from utils.backends.trouble import Trouble
 from utils.backends.wire import chunks, turn
 from utils.core import Chunk, Message, Options
 

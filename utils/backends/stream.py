@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from utils.errors import BackendError, BadAnswer, Interrupted, TimedOut
@@ -99,7 +101,24 @@ class Watch:
 
 def shut(connection: Any) -> None:
     """Ends a connection so that a thread waiting on it wakes up, which closing alone does not do."""
-    try:
+    with suppress(OSError, TypeError):  # closed already
         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # the plain one: TLS has its own, which may wait
-    except (OSError, TypeError):
-        pass  # closed already
+
+
+def hook(watch: Watch, response: Any) -> None:
+    """For httpx and httpx2, called when a response begins: guards its stream and refuses what is none."""
+    if response.status_code != 200:
+        return
+    check_kind(response.headers.get("content-type", ""))
+    library = sys.modules[type(response).__module__.partition(".")[0]]
+    raw = response.stream
+    watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))
+
+    class Mended(library.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __iter__(self) -> Iterator[bytes]:
+            return mended(iter(raw))
+
+        def close(self) -> None:
+            raw.close()
+
+    response.stream = Mended()

@@ -20,7 +20,6 @@ from utils.errors import BadInput
 from utils.server.app import make
 from utils.server.engine import Engine
 
-
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
