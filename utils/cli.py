@@ -126,6 +126,17 @@ def _bench(argv: list[str]) -> int:
     return 0
 
 
+def _fetch(argv: list[str]) -> int:
+    from utils.fetch import fetch
+
+    parser = _parser("fetch", "Download a real model. It says how large it is first, and goes on where it stopped.")
+    parser.add_argument("model", help="a name of the catalogue, such as phi-3.5-mini")
+    parser.add_argument("--for", dest="route", default="onnx", metavar="ROUTE", help="onnx (default), transformers, ...")
+    given = parser.parse_args(argv)
+    fetch(given.model, given.route, _note)
+    return 0
+
+
 def _serve(argv: list[str]) -> int:
     from utils import pocket
     from utils.server import serve
@@ -163,6 +174,7 @@ def _pocket(argv: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "ask": _ask,
     "doctor": _doctor,
+    "fetch": _fetch,
     "serve": _serve,
     "catalog": _catalog,
     "bench": _bench,

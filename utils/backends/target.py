@@ -50,7 +50,7 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
     if found:
         return Target(model=row.name, source="live", folder=found, precision=precision)
     if mode == "live":
-        raise NotInstalled(_how_to_download(row, row.ids[route.name]))
+        raise NotInstalled(_how_to_download(row, route.name))
     stand_in = cast(str, row.stand_in)
     return _target(route, stand_in, "pocket", pocket.folder(stand_in), precision)
 
@@ -113,11 +113,9 @@ def _holds_model(path: Path) -> bool:
     return any(next(path.glob(config), None) for config in CONFIGS)
 
 
-def _how_to_download(row: Model, name: str) -> str:
-    owner, repository, *below = name.split("/")
-    only = f' --include "{"/".join(below)}{"" if name.endswith(".gguf") else "/*"}"' if below else ""
-    size = f" (about {2 * row.parameters / 1e9:.1f} GB)" if name == row.ids.get("transformers") else ""
+def _how_to_download(row: Model, route: str) -> str:
+    size = f" (about {2 * row.parameters / 1e9:.1f} GB)" if route == "transformers" else ""
     return (
-        f"{row.title} is not on this machine. Download it{size} with `hf download {owner}/{repository}{only}`, "
+        f"{row.title} is not on this machine. Download it{size} with `python -m utils fetch {row.name} --for {route}`, "
         "or use mode 'auto' to be answered by its pocket stand-in."
     )
