@@ -17,7 +17,7 @@ from utils.fetch import fetch
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
 INSIDE = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
 COMMIT = "c" * 40
-FILES = {f"{INSIDE}/genai_config.json": b"{}", f"{INSIDE}/model.onnx.data": os.urandom(300_000), "gpu/x.onnx": b"x"}
+FILES = {f"{INSIDE}/genai_config.json": b"{}", f"{INSIDE}/model.onnx.data": os.urandom(11_000_000), "gpu/x.onnx": b"x"}
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -111,9 +111,9 @@ def test_a_download_goes_on_where_it_stopped(hub, tmp_path):
     name, data = f"{INSIDE}/model.onnx.data", FILES[f"{INSIDE}/model.onnx.data"]
     blobs = tmp_path / "hub" / f"models--{REPO.replace('/', '--')}" / "blobs"
     blobs.mkdir(parents=True)
-    (blobs / f"{hashlib.sha256(data).hexdigest()}.incomplete").write_bytes(data[:200_000])
+    (blobs / f"{hashlib.sha256(data).hexdigest()}.part").write_bytes(data[:7_000_000])
     assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0
-    assert (name, 200_000) in Hub.asked
+    assert (name, 7_000_000) in Hub.asked
 
 
 def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path):
@@ -123,7 +123,7 @@ def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path):
     Hub.damaged = False
     again = run(hub, tmp_path, "phi-3.5-mini")
     assert again.returncode == 0, again.stderr
-    assert not list(tmp_path.rglob("*.incomplete"))
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_no_hub_and_no_such_repository(hub, tmp_path):
@@ -197,7 +197,7 @@ def test_ollama_tells_how_far_it_is(ollama):
 
 def test_what_ollama_cannot_pull(ollama, monkeypatch):
     ollama.lines = [{"error": "pull model manifest: file does not exist"}]
-    with pytest.raises(UnknownModel, match="Ollama cannot pull phi3.5: pull model manifest"):
+    with pytest.raises(UnknownModel, match=r"Ollama cannot pull phi3\.5: pull model manifest"):
         fetch("phi-3.5-mini", "ollama", print)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(NotRunning, match=r"does not answer at http://127\.0\.0\.1:9.*ollama serve"):

@@ -131,7 +131,9 @@ def _fetch(argv: list[str]) -> int:
 
     parser = _parser("fetch", "Download a real model. It says how large it is first, and goes on where it stopped.")
     parser.add_argument("model", help="a name of the catalogue, such as phi-3.5-mini")
-    parser.add_argument("--for", dest="route", default="onnx", metavar="ROUTE", help="onnx (default), transformers, ...")
+    parser.add_argument(
+        "--for", dest="route", default="onnx", metavar="ROUTE", help="onnx (default), transformers, ..."
+    )
     given = parser.parse_args(argv)
     fetch(given.model, given.route, _note)
     return 0

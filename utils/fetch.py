@@ -21,7 +21,14 @@ from utils.catalog import Route
 from utils.errors import BackendError, BadInput, BadModel, NotRunning, UnknownModel
 
 SPARE = 1_000_000_000  # bytes to leave free on the disk
-FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]  # what runs; a repository may hold older forms as well
+FILES = [
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+]  # what runs; a repository may hold older forms as well
+LARGE = 10_000_000  # bytes; a smaller file is not worth resuming
 GB = 1e9
 
 
@@ -62,15 +69,17 @@ def _download(known: str, say: Callable[[str], object]) -> None:
         size = sum(file.file_size or 0 for file in plan)
         missing = sum(file.file_size or 0 for file in plan if file.will_download)
         if not plan:
-            raise UnknownModel(f"{repo} has no file like {wanted[0]} any more. `python -m utils catalog check` says more.")
+            raise UnknownModel(f"{repo} has no file like {wanted[0]} any more. Look at its page.")
         say(f"{known}: {size / GB:.1f} GB, {missing / GB:.1f} GB of it still to download from {constants.ENDPOINT}")
         _check_room(Path(constants.HF_HUB_CACHE), missing, say)
+        for file in plan:
+            if file.will_download and (file.file_size or 0) > LARGE:
+                _download_large(repo, file.filename, file.commit_hash, Path(file.local_path))
         folder = Path(snapshot_download(repo, allow_patterns=wanted, max_workers=2))
     except BackendError:
         raise
     except Exception as error:
         raise _explain(error, repo, constants.ENDPOINT) from None
-    _check_hashes(folder / file.filename for file in plan)
     say(f"Ready in {folder / inside}")
 
 
@@ -80,28 +89,53 @@ def _check_room(cache: Path, missing: int, say: Callable[[str], object]) -> None
     say(f"{free / GB:.1f} GB are free for {cache}")
     if missing + SPARE > free:
         raise BadInput(
-            f"The download needs {missing / GB:.1f} GB, but only {free / GB:.1f} GB are free. Make room, or set HF_HOME "
-            "to a folder on another disk."
+            f"The download needs {missing / GB:.1f} GB, but only {free / GB:.1f} GB are free. Make room, or set "
+            "HF_HOME to a folder on another disk."
         )
 
 
-def _check_hashes(files: Iterable[Path]) -> None:
-    """Large files are kept under the name of their SHA-256. Raises BadModel and deletes the file where it differs."""
-    for file in files:
-        blob = file.resolve()
-        if not re.fullmatch("[0-9a-f]{64}", blob.name):
-            continue
-        with blob.open("rb") as data:
-            found = hashlib.file_digest(data, "sha256").hexdigest()
-        if found != blob.name:
-            blob.unlink()
-            file.unlink(missing_ok=True)
-            raise BadModel(f"{file.name} was damaged on its way and has been deleted. Run the same command again.")
+def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
+    """Puts one file where the hub's own library looks first; that library itself no longer resumes (since 2.0).
+
+    Raises BadModel, with nothing left behind, when the file is not what its SHA-256 says.
+    """
+    from filelock import FileLock
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    url = hf_hub_url(repo, name, revision=commit)
+    facts = get_hf_file_metadata(url)
+    if not facts.etag or not re.fullmatch("[0-9a-f]{64}", facts.etag):
+        return  # not a large file in the hub's sense: it is known by its content nowhere
+    blobs = next(folder for folder in pointer.parents if folder.name == "snapshots").with_name("blobs")
+    blobs.mkdir(parents=True, exist_ok=True)
+    part = blobs / f"{facts.etag}.part"
+    with FileLock(f"{part}.lock"):
+        if (blobs / facts.etag).exists():
+            return
+        with part.open("ab") as file:
+            http_get(
+                url,
+                file,
+                resume_size=part.stat().st_size,
+                headers=build_hf_headers(),
+                expected_size=facts.size,
+                displayed_filename=name.rpartition("/")[2],
+            )
+        with part.open("rb") as data:
+            whole = hashlib.file_digest(data, "sha256").hexdigest() == facts.etag
+        if not whole:
+            part.unlink()
+            raise BadModel(f"{name} was damaged on its way and has been deleted. Run the same command again.")
+        part.replace(blobs / facts.etag)
 
 
 def _explain(error: Exception, repo: str, endpoint: str) -> BackendError:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
+        error = error.__cause__  # it answered; the library only adds that the cache does not have it either
     if isinstance(error, OSError) and error.errno == 28:
         return BadInput("The disk is full. Make room, then run the same command: it goes on where it stopped.")
     if isinstance(error, RepositoryNotFoundError):

@@ -89,13 +89,13 @@ def test_a_stand_in_never_bears_the_real_name():
             "pocket-phi-3-mini is a pocket model, but mode 'live' means the real thing.",
         ),
         ("transformers", f"{POCKET}:int4", "auto", Unsupported, "The route transformers has no int4. It has: fp32."),
-        ("onnx", "phi-3.5-mini", "live", NotInstalled, f'Phi-3.5-mini-instruct-onnx --include "{ONNX_PHI}/*"`'),
+        ("onnx", "phi-3.5-mini", "live", NotInstalled, "`python -m utils fetch phi-3.5-mini --for onnx`"),
         (
             "transformers",
             None,
             "live",
             NotInstalled,
-            "(about 7.6 GB) with `hf download microsoft/Phi-3.5-mini-instruct`",
+            "(about 7.6 GB) with `python -m utils fetch phi-3.5-mini --for transformers`",
         ),
     ],
 )
