@@ -11,7 +11,7 @@ import ollama
 from utils.backends import images
 from utils.backends.address import Address
 from utils.backends.hosted import CONNECT_S, HostedBackend
-from utils.backends.stream import Watch, hook
+from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.core import Chunk, Message, Options
 
@@ -24,21 +24,15 @@ class OllamaBackend(HostedBackend):
     def __init__(self, address: Address, *, keep_alive: str | float | None = None, num_ctx: int | None = None) -> None:
         super().__init__(address)
         self.keep_alive, self.num_ctx = keep_alive, num_ctx
-        self._watch: Watch | None = None
-        self._retry_after: str | None = None
+        self._hook = Hook()
         self._client = ollama.Client(
             address.url,
             follow_redirects=False,
             trust_env=not address.loopback,  # a proxy has no business between this machine and itself
             timeout=httpx.Timeout(self.first_s, connect=CONNECT_S),
             headers={"Accept-Encoding": "identity"},  # so that the bytes can be mended
-            event_hooks={"response": [self._begun]},
+            event_hooks={"response": [self._hook]},
         )
-
-    def _begun(self, response: Any) -> None:
-        self._retry_after = response.headers.get("retry-after")  # the client's own error does not keep it
-        if self._watch:
-            hook(self._watch, response)
 
     def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
         sampling = {
@@ -58,10 +52,10 @@ class OllamaBackend(HostedBackend):
             format=options.schema,
             keep_alive=self.keep_alive,
         )
-        self._watch = watch
+        self._hook.watch = watch
         try:
             for part in stream:
-                self._watch = None
+                self._hook.watch = None
                 done = part.done
                 yield Chunk(
                     part.message.content or "",
@@ -70,12 +64,12 @@ class OllamaBackend(HostedBackend):
                     finish_reason=(part.done_reason or "stop") if done else None,
                 )
         finally:
-            self._watch = None
+            self._hook.watch = None
             stream.close()
 
     def _read(self, error: Exception) -> Trouble:
         if isinstance(error, ollama.ResponseError):
-            return Trouble(error.status_code if error.status_code > 0 else 200, error.error, self._retry_after)
+            return Trouble(error.status_code if error.status_code > 0 else 200, error.error, self._hook.retry_after)
         if isinstance(error, ConnectionError | httpx.TransportError):
             return Trouble(None)
         return Trouble(200)

@@ -10,7 +10,7 @@ import openai
 
 from utils.backends.address import Address
 from utils.backends.hosted import CONNECT_S, HostedBackend
-from utils.backends.stream import Watch, hook
+from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.backends.wire import chunks, turn
 from utils.core import Chunk, Message, Options
@@ -22,20 +22,16 @@ class OpenAIBackend(HostedBackend):
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         url = address.url if urlsplit(address.url).path else f"{address.url}/v1"
-        self._watch: Watch | None = None
+        self._hook = Hook()
         self._http = openai.DefaultHttpxClient(
             follow_redirects=False,
             trust_env=not address.loopback,  # a proxy has no business between this machine and itself
             timeout=openai.Timeout(self.first_s, connect=CONNECT_S),
             headers={"Accept-Encoding": "identity"},  # so that the bytes can be mended
-            event_hooks={"response": [self._begun]},
+            event_hooks={"response": [self._hook]},
         )
         key = address.key or "none"  # never the OPENAI_API_KEY that it would take by itself
         self._client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=self._http)
-
-    def _begun(self, response: Any) -> None:
-        if self._watch:
-            hook(self._watch, response)
 
     def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
         request: dict[str, Any] = {
@@ -51,13 +47,13 @@ class OpenAIBackend(HostedBackend):
         if options.schema is not None:
             schema = {"name": "answer", "schema": options.schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        self._watch = watch
+        self._hook.watch = watch
         try:
             stream = self._client.chat.completions.create(
                 **request, stream=True, stream_options={"include_usage": True}
             )
         finally:
-            self._watch = None
+            self._hook.watch = None
         with stream:
             yield from chunks(stream)
 

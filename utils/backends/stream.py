@@ -105,20 +105,26 @@ def shut(connection: Any) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # the plain one: TLS has its own, which may wait
 
 
-def hook(watch: Watch, response: Any) -> None:
-    """For httpx and httpx2, called when a response begins: guards its stream and refuses what is none."""
-    if response.status_code != 200:
-        return
-    check_kind(response.headers.get("content-type", ""))
-    library = sys.modules[type(response).__module__.partition(".")[0]]
-    raw = response.stream
-    watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))
+class Hook(threading.local):
+    """For httpx and httpx2, called when a response begins. Each thread sets the `watch` of the request it makes."""
 
-    class Mended(library.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __iter__(self) -> Iterator[bytes]:
-            return mended(iter(raw))
+    watch: Watch | None = None
+    retry_after: str | None = None  # Ollama's own error does not keep it
 
-        def close(self) -> None:
-            raw.close()
+    def __call__(self, response: Any) -> None:
+        self.retry_after = response.headers.get("retry-after")
+        if self.watch is None:
+            return
+        if response.status_code == 200:
+            check_kind(response.headers.get("content-type", ""))
+        self.watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))
+        library, raw = sys.modules[type(response).__module__.partition(".")[0]], response.stream
 
-    response.stream = Mended()
+        class Mended(library.SyncByteStream):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Iterator[bytes]:
+                return mended(iter(raw))
+
+            def close(self) -> None:
+                raw.close()
+
+        response.stream = Mended()
