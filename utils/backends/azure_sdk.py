@@ -70,7 +70,7 @@ class AzureBackend(HostedBackend):
         if isinstance(error, ServiceRequestError | ServiceResponseError | urllib3.exceptions.HTTPError):
             return Trouble(None)
         if isinstance(error, HttpResponseError) and error.status_code is not None:
-            headers = error.response.headers if error.response else {}
+            headers: Any = getattr(error.response, "headers", {})
             said = error.error.message if error.error else error.message
             return Trouble(error.status_code, said or "", headers.get("retry-after"))
         return Trouble(200, str(error) if isinstance(error, _StreamError) else "")

@@ -44,7 +44,7 @@ class OllamaBackend(HostedBackend):
         }
         if self.num_ctx is not None:
             sampling["num_ctx"] = self.num_ctx
-        stream = self._client.chat(
+        stream: Any = self._client.chat(
             self.address.id,
             [_turn(message) for message in messages],
             stream=True,
@@ -78,7 +78,7 @@ class OllamaBackend(HostedBackend):
         return [model.model or "" for model in self._client.list().models]
 
     def _free(self) -> None:
-        self._client.close()
+        self._client.close()  # type: ignore[no-untyped-call]
 
 
 def _turn(message: Message) -> dict[str, Any]:

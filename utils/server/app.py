@@ -75,8 +75,9 @@ def _key(request: Request) -> str:
 def _body(request: Request, error: BackendError) -> dict[str, Any]:
     """The error in the shape of the wire format that this address belongs to."""
     path = request.url.path
-    shape = openai if path.startswith("/v1/") else ollama if path.startswith("/api/") else azure
-    return shape.error_body(error)
+    if path.startswith("/v1/"):
+        return openai.error_body(error)
+    return ollama.error_body(error) if path.startswith("/api/") else azure.error_body(error)
 
 
 async def _explain(request: Request, error: BackendError) -> Response:
