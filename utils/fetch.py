@@ -101,8 +101,8 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
     """
     from filelock import FileLock
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.utils._headers import build_hf_headers
     from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
 
     url = hf_hub_url(repo, name, revision=commit)
     facts = get_hf_file_metadata(url)
