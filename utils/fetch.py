@@ -132,9 +132,9 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
 
 
 def _explain(error: Exception, repo: str, endpoint: str) -> BackendError:
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
+    if isinstance(error.__cause__, HfHubHTTPError):
         error = error.__cause__  # it answered; the library only adds that the cache does not have it either
     if isinstance(error, OSError) and error.errno == 28:
         return BadInput("The disk is full. Make room, then run the same command: it goes on where it stopped.")
@@ -143,7 +143,7 @@ def _explain(error: Exception, repo: str, endpoint: str) -> BackendError:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return NotRunning(f"{endpoint} refused {repo} (status {status}). Try again later; what came is kept.")
-    if isinstance(error, LocalEntryNotFoundError | OSError) or "onnect" in type(error).__name__:
+    if isinstance(error, OSError) or "onnect" in type(error).__name__:
         return NotRunning(f"{endpoint} cannot be reached. Connect to the network, or set HF_ENDPOINT to a mirror.")
     return BackendError(f"The download of {repo} failed: {str(error)[:200]}. What came is kept; try again.")
 

@@ -109,7 +109,7 @@ def test_every_variable_can_be_found_in_the_example() -> None:
 def test_every_dependency_has_a_reason_and_a_floor() -> None:
     *lines, last = (REPO / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert last.startswith("-e .")
-    assert [line for line in lines if not re.match(r"[\w-]+(==|>=|<)[\d.]+ +# (\S+ ){3}", line)] == []
+    assert [line for line in lines if not re.match(r"[\w-]+(==|>=|<)[\d.]+(b\d+)? +# (\S+ ){3}", line)] == []
     assert "- -r requirements.txt" in (REPO / "environment.yml").read_text(encoding="utf-8")
 
 

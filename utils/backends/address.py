@@ -77,7 +77,7 @@ def _row(route: Route, name: str) -> Model | None:
 
 
 def _pocket(route: Route, name: str) -> Address:
-    return Address(route=route, model=name, source="pocket", id=name, url=_course_server().url, key="pocket")
+    return Address(route=route, model=name, source="pocket", id=name, url=_course_server().url)
 
 
 @cache
