@@ -127,7 +127,7 @@ def _bench(argv: list[str]) -> int:
 
 
 def _fetch(argv: list[str]) -> int:
-    from utils.fetch import fetch
+    from utils.backends.fetch import fetch
 
     parser = _parser("fetch", "Download a real model. It says how large it is first, and goes on where it stopped.")
     parser.add_argument("model", help="a name of the catalogue, such as phi-3.5-mini")

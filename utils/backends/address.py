@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from utils.server import Server
 
 WAIT = 1.5  # seconds for a server to accept a connection, before a pocket model takes its place
-SMART = str.maketrans("", "", "\u200b\ufeff")  # invisible characters that come along when a key is copied
+INVISIBLE = str.maketrans("", "", "\u200b\ufeff")  # what comes along when a key is copied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def _live(route: Route, name: str, row: Model | None) -> Address:
 def key_of(route: Route) -> str | None:
     """The route's key, clean enough for a header; None where it is not set. Raises KeyProblem."""
     variable = route.key_variable
-    key = ((variable and catalog.variable(variable)) or "").translate(SMART)
+    key = ((variable and catalog.variable(variable)) or "").translate(INVISIBLE)
     key = "".join(key.split())  # a line break or a blank that was copied along
     if not (key.isascii() and key.isprintable()):
         raise KeyProblem(

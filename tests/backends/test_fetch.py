@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
+from utils.backends.fetch import fetch
 from utils.errors import BackendError, BadInput, NotRunning, UnknownModel
-from utils.fetch import fetch
 
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
 INSIDE = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
