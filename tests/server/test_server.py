@@ -10,16 +10,17 @@ from urllib.parse import urlsplit
 import ollama
 import openai
 import pytest
-from azure.ai.inference import ChatCompletionsClient
+from azure.ai.inference import ChatCompletionsClient, EmbeddingsClient
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import HttpResponseError
 
 import utils
 from utils import server
 from utils.core import Chunk
-from utils.errors import BackendError, RateLimited, UnknownModel
+from utils.errors import BackendError, RateLimited
 from utils.server import engine, wire
 from utils.server.engine import Engine, Job
+from utils.server.library import Entry
 
 MODEL = "pocket-phi-3-mini"
 ASKED = [{"role": "user", "content": "What is an SLM?"}]
@@ -143,6 +144,181 @@ def test_models_are_listed(client, native):
     assert native.show(MODEL).modelinfo["phi3.context_length"] == 1024
 
 
+def test_several_answers_to_one_question(client):
+    def ask(**options):
+        answer = client.chat.completions.create(
+            model=MODEL, messages=ASKED, n=3, seed=1, temperature=1.5, max_tokens=20, **options
+        )
+        if not options:
+            return [choice.message.content for choice in answer.choices], answer.usage.completion_tokens
+        texts, used = ["", "", ""], 0
+        for event in answer:
+            for choice in event.choices:
+                texts[choice.index] += choice.delta.content or ""
+            used = event.usage.completion_tokens if event.usage else used
+        return texts, used
+
+    whole, tokens = ask()
+    assert len(set(whole)) > 1 and tokens > 20
+    assert ask(stream=True, stream_options={"include_usage": True}) == (whole, tokens)
+
+
+def test_without_a_seed_every_answer_is_drawn_anew(client):
+    answers = {
+        client.chat.completions.create(model=MODEL, messages=ASKED, temperature=1.9, max_tokens=20)
+        .choices[0]
+        .message.content
+        for _ in range(5)
+    }
+    assert len(answers) > 1
+
+
+# ---- a text that goes on, without a chat template
+
+
+@pytest.fixture(scope="module")
+def continued():
+    backend = utils.connect("onnx", MODEL, mode="offline")
+    text = "".join(chunk.text for chunk in backend.stream_text("Once upon a time", utils.Options(max_tokens=12)))
+    backend.close()
+    return text
+
+
+def test_a_text_goes_on_in_both_formats(client, native, continued):
+    asked = {"model": MODEL, "prompt": "Once upon a time"}
+    answer = client.completions.create(**asked, temperature=0, max_tokens=12)
+    assert answer.object == "text_completion" and answer.choices[0].text == continued
+    events = client.completions.create(**asked, temperature=0, max_tokens=12, stream=True)
+    assert "".join(event.choices[0].text for event in events) == continued
+    options = {"temperature": 0, "num_predict": 12}
+    raw = native.generate(MODEL, "Once upon a time", raw=True, options=options)
+    assert raw.response == continued and raw.eval_count == 12
+    parts = native.generate(MODEL, "Once upon a time", raw=True, options=options, stream=True)
+    assert "".join(part.response for part in parts) == continued
+
+
+def test_generate_uses_the_chat_template(native, expected):
+    assert native.generate(MODEL, "What is an SLM?", options={"temperature": 0}).response == expected.text
+    schema = native.generate(MODEL, "Is it open?", format=SCHEMA)
+    assert set(json.loads(schema.response)) == {"open"}
+    with pytest.raises(ollama.ResponseError, match="knows no suffix"):
+        native.generate(MODEL, "x", suffix="y")
+
+
+# ---- models that learners make, and the memory they take
+
+
+def test_a_modelfile_makes_a_model_that_the_others_see_too(native, client, azure):
+    talk = [{"role": "user", "content": "Hello!"}]
+    states = list(
+        native.create(
+            "hut-help", from_=MODEL, system="Be short.", parameters={"num_predict": 3, "seed": 4}, stream=True
+        )
+    )
+    assert states[-1].status == "success"
+    try:
+        answer = native.chat("hut-help", talk)
+        assert answer.eval_count == 3 and native.chat("hut-help", talk).message.content == answer.message.content
+        assert native.chat("hut-help", talk, options={"num_predict": 2}).eval_count == 2
+        shown = native.show("hut-help")
+        assert "FROM pocket-phi-3-mini" in shown.modelfile and 'SYSTEM """Be short."""' in shown.modelfile
+        assert "num_predict 3" in shown.parameters
+        system = {"role": "system", "content": "Be short."}
+        plain = native.chat(MODEL, [system, *talk], options={"temperature": 0})
+        made = native.chat("hut-help", talk, options={"temperature": 0, "num_predict": 512})
+        assert made.prompt_eval_count == plain.prompt_eval_count and made.message.content == plain.message.content
+        assert "hut-help" in [model.id for model in client.models.list()]
+        assert azure.complete(messages=talk, model="hut-help").usage.completion_tokens == 3
+        native.copy("hut-help", "hut-help-2")
+        assert native.chat("hut-help-2", talk).eval_count == 3
+        native.delete("hut-help-2")
+        with pytest.raises(ollama.ResponseError, match="There is no model 'hut-help-2'"):
+            native.chat("hut-help-2", talk)
+    finally:
+        native.delete("hut-help")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda c: c.create("x", from_="nonsense"), "There is no model 'nonsense'"),
+        (lambda c: c.create(MODEL, from_=MODEL), "is one of the given models"),
+        (lambda c: c.create("x", from_=MODEL, template="{{ .Prompt }}"), "FROM, SYSTEM and PARAMETER only"),
+        (lambda c: c.delete(MODEL), "cannot be deleted"),
+        (lambda c: c.delete("nonsense"), "There is no model"),
+        (lambda c: c.copy("../../etc/passwd", "x"), "There is no model"),
+        (lambda c: c.copy(MODEL, "a" * 500), "1 to 100 printable characters"),
+        (lambda c: c.show("../secret"), "There is no model"),
+        (lambda c: c.pull("llama3"), "There is no model 'llama3'"),
+        (lambda c: c.chat(MODEL, ASKED, keep_alive="soon"), "keep_alive: seconds or a text like"),
+        (lambda c: c.chat(MODEL, ASKED, options={"seed": "x"}), "seed"),
+    ],
+)
+def test_what_cannot_be_done_with_models_is_said(native, ask, said):
+    with pytest.raises(ollama.ResponseError, match=said) as caught:
+        ask(native)
+    assert caught.value.status_code in (400, 404)
+
+
+def test_pull_reads_and_checks_what_is_there(native):
+    parts = list(native.pull(MODEL, stream=True))
+    reads = [part for part in parts if part.total]
+    assert parts[0].status == "pulling manifest" and parts[-1].status == "success"
+    assert reads[-1].completed == reads[-1].total == (utils.pocket.folder(MODEL) / "model.safetensors").stat().st_size
+    assert [part.completed for part in reads] == sorted(part.completed for part in reads)
+    assert native.pull(MODEL).status == "success"
+
+
+def test_keep_alive_decides_how_long_a_model_stays(native):
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive=0)
+    assert not native.ps().models
+    native.generate(MODEL, keep_alive="0.3s")
+    assert [model.model for model in native.ps().models] == [f"{MODEL}:latest"]
+    until = time.monotonic() + 5
+    while native.ps().models and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not native.ps().models
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive="5m")
+    left = native.ps().models[0].expires_at.timestamp() - time.time()
+    assert 200 < left < 310
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive=-1)
+    assert native.ps().models[0].expires_at.year > 2100
+
+
+# ---- vectors
+
+
+def test_vectors_are_the_same_in_every_format(served, client, native):
+    texts = ["The hut is open.", "Der Hund schläft.", "The hut is open."]
+    found = client.embeddings.create(model=MODEL, input=texts)
+    vectors = [row.embedding for row in found.data]
+    assert {len(vector) for vector in vectors} == {256} and found.usage.prompt_tokens > 10
+    assert vectors[0] == vectors[2] != vectors[1]
+    for vector in vectors:
+        assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-4)
+    plain = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float").data[0].embedding
+    assert plain == pytest.approx(vectors[0], abs=1e-6)
+    theirs = native.embed(MODEL, texts)
+    assert theirs.embeddings[1] == pytest.approx(vectors[1], abs=1e-6) and theirs.prompt_eval_count > 10
+    assert native.embeddings(MODEL, texts[1]).embedding == theirs.embeddings[1]
+    with EmbeddingsClient(served.url, AzureKeyCredential("x")) as azure:
+        answer = azure.embed(input=texts, model=MODEL)
+    assert answer.data[1].embedding == pytest.approx(vectors[1], abs=1e-6) and answer.usage.prompt_tokens > 10
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"input": ""}, "empty"),
+        ({"input": "hut " * 3000}, "tokens long"),
+        ({"input": "x", "dimensions": 3}, "have 256"),
+    ],
+)
+def test_what_has_no_vector_is_said(client, asked, said):
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.embeddings.create(model=MODEL, **asked)
+
+
 # ---- what is wrong, said in each format's own shape
 
 
@@ -154,7 +330,9 @@ def test_models_are_listed(client, native):
         ({"max_tokens": -1}, openai.BadRequestError, 400),
         ({"temperature": -2}, openai.BadRequestError, 400),
         ({"top_p": 7}, openai.BadRequestError, 400),
-        ({"n": 2}, openai.BadRequestError, 400),
+        ({"n": 0}, openai.BadRequestError, 400),
+        ({"n": 99}, openai.BadRequestError, 400),
+        ({"logprobs": True}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": "hut " * 3000}]}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, openai.BadRequestError, 400),
         ({"messages": "Hello"}, openai.BadRequestError, 400),
@@ -258,7 +436,11 @@ class Slow:
 
 
 def job(text="x"):
-    return Job(model="slow", messages=[{"role": "user", "content": text}], options=utils.Options())
+    return Job(entry=Entry("slow", "slow"), messages=[{"role": "user", "content": text}], options=utils.Options())
+
+
+def engine_of(slow):
+    return Engine(lambda name: slow, utils.pocket.folder, ["slow"])
 
 
 def test_requests_wait_for_each_other_in_their_order():
@@ -274,7 +456,7 @@ def test_requests_wait_for_each_other_in_their_order():
         return last
 
     async def all_of_them():
-        engine_ = Engine(lambda name: slow, ["slow"])
+        engine_ = engine_of(slow)
         await asyncio.gather(*(one(engine_, str(number)) for number in range(6)))
         engine_.unload("slow")
         assert slow.closed and not engine_.loaded
@@ -283,18 +465,15 @@ def test_requests_wait_for_each_other_in_their_order():
     assert slow.most == 1 and order == [str(number) for number in range(6)]
 
 
-def test_a_queue_that_is_full_and_a_model_that_is_unknown(monkeypatch):
+def test_a_queue_that_is_full_says_so(monkeypatch):
     monkeypatch.setattr(engine, "WAITING", 0)
 
-    async def asked(name):
-        engine_ = Engine(lambda name: Slow(threading.Event()), ["slow"])
-        async for _ in engine_.chunks(Job(model=name, messages=[], options=utils.Options())):
+    async def asked():
+        async for _ in engine_of(Slow(threading.Event())).chunks(job()):
             pass
 
     with pytest.raises(RateLimited):
-        asyncio.run(asked("slow"))
-    with pytest.raises(UnknownModel, match="There is no model 'x'"):
-        asyncio.run(asked("x"))
+        asyncio.run(asked())
 
 
 def test_a_client_that_leaves_ends_the_work(served, monkeypatch):

@@ -16,7 +16,7 @@ from utils.errors import BackendError, TooLong, Unsupported
 
 class LocalBackend(ABC):
     """A backend whose model lies in this process. A runtime sets `name`, `context` (tokens) and `_ends` (the ids that
-    end an answer), and brings the five methods below that have no body.
+    end an answer), and brings the six methods below that have no body.
     """
 
     name: str
@@ -34,8 +34,12 @@ class LocalBackend(ABC):
         """New token ids one by one, up to and including the end token. Raises BackendError."""
 
     @abstractmethod
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        """The conversation in the model's chat template, as token ids."""
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        """The conversation in the model's chat template."""
+
+    @abstractmethod
+    def _tokens(self, text: str) -> list[int]:
+        """The text as token ids, special tokens by their names, none added."""
 
     @abstractmethod
     def _step(self) -> Callable[[int], str | None]:
@@ -51,11 +55,18 @@ class LocalBackend(ABC):
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """What the model is given for `messages`. Raises BackendError."""
-        return self._encode(turns(self, messages))
+        return self._tokens(self._render(turns(self, messages)))
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """The answer, token by token. Raises BackendError."""
-        ids = self.prompt_ids(messages)
+        return self._answer(self.prompt_ids(messages), options)
+
+    def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
+        """How `text` goes on, token by token, without a chat template. Raises BackendError."""
+        plain = turns(self, [{"role": "user", "content": text}])[0]["content"]
+        return self._answer(self._tokens(plain), options)
+
+    def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)
         return chunks(self.generate(ids, options), text, self._ends, len(ids))
 
@@ -70,6 +81,9 @@ class TokenizersBackend(LocalBackend):
     """A local backend that decodes with Hugging Face's `tokenizers`. A runtime sets `_fast` as well, a `Tokenizer`."""
 
     _fast: Any
+
+    def _tokens(self, text: str) -> list[int]:
+        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
 
     def _step(self) -> Callable[[int], str | None]:
         from tokenizers.decoders import DecodeStream  # here: the route onnx starts without it

@@ -44,8 +44,10 @@ class OnnxBackend(LocalBackend):
         self._spare: tuple[int, Any] = (0, None)  # an idle greedy generator and the length it was built for
         self._exact: Any = None
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True))
+
+    def _tokens(self, text: str) -> list[int]:
         return cast(list[int], self._tokenizer.encode(text).tolist())
 
     def _step(self) -> Callable[[int], str | None]:

@@ -51,8 +51,10 @@ class OpenVinoBackend(TokenizersBackend):
         self._ends = frozenset({*config.stop_token_ids, config.eos_token_id} - {-1})
         self._numbers = itertools.count()
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True))
+
+    def _tokens(self, text: str) -> list[int]:
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return cast(list[int], ids.tolist())
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
 
 from utils import pocket
 from utils.backends import connect
-from utils.core import Backend
 from utils.errors import BadInput
 from utils.server.app import make
-from utils.server.engine import Engine
+from utils.server.engine import Engine, Runtime
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -29,7 +29,7 @@ class Server:
     def __init__(self, *, port: int = 0, route: str = "onnx", key: str | None = None) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.engine = Engine(_loader(route), pocket.NAMES)
+        self.engine = Engine(_loader(route), pocket.folder, pocket.NAMES)
         self._server = _server(make(self.engine, key=key))
         sockets = [self._socket]
         self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="course server", daemon=True)
@@ -63,13 +63,13 @@ def serve(names: Sequence[str], *, host: str, port: int, route: str, key: str | 
     print(
         f"The course server is at http://{host}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.", flush=True
     )
-    application = make(Engine(_loader(route), names), key=key, hosts=None if here else ["*"])
+    application = make(Engine(_loader(route), pocket.folder, names), key=key, hosts=None if here else ["*"])
     _server(application).run([listener])
     return 0
 
 
-def _loader(route: str) -> Callable[[str], Backend]:
-    return lambda name: connect(route, name, mode="offline")
+def _loader(route: str) -> Callable[[str], Runtime]:
+    return lambda name: cast(Runtime, connect(route, name, mode="offline"))
 
 
 def _server(application: Starlette) -> uvicorn.Server:

@@ -16,26 +16,38 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from utils.errors import BackendError, KeyProblem
-from utils.server import azure, ollama, openai
+from utils.server import azure, ollama, ollama_library, openai
 from utils.server.engine import Engine
 from utils.server.wire import status
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]  # what a Host header may say: a page of the web cannot reach us by name
 Handler = Callable[[Request], Awaitable[Response]]
-GET: dict[str, Handler] = {
-    "/": ollama.hello,
-    "/v1/models": openai.models,
-    "/v1/models/{name:path}": openai.model,
-    "/info": azure.info,
-    "/api/version": ollama.version,
-    "/api/tags": ollama.tags,
-    "/api/ps": ollama.running,
-}
-POST: dict[str, Handler] = {
-    "/v1/chat/completions": openai.chat,
-    "/chat/completions": azure.chat,
-    "/api/chat": ollama.chat,
-    "/api/show": ollama.show,
+ROUTES: dict[str, dict[str, Handler]] = {
+    "GET": {
+        "/": ollama_library.hello,
+        "/v1/models": openai.models,
+        "/v1/models/{name:path}": openai.model,
+        "/info": azure.info,
+        "/api/version": ollama_library.version,
+        "/api/tags": ollama_library.tags,
+        "/api/ps": ollama_library.running,
+    },
+    "POST": {
+        "/v1/chat/completions": openai.chat,
+        "/v1/completions": openai.completions,
+        "/v1/embeddings": openai.embeddings,
+        "/chat/completions": azure.chat,
+        "/embeddings": openai.embeddings,
+        "/api/chat": ollama.chat,
+        "/api/generate": ollama.generate,
+        "/api/embed": ollama_library.embed,
+        "/api/embeddings": ollama_library.embeddings,
+        "/api/show": ollama_library.show,
+        "/api/create": ollama_library.create,
+        "/api/copy": ollama_library.copy,
+        "/api/pull": ollama_library.pull,
+    },
+    "DELETE": {"/api/delete": ollama_library.delete},
 }
 
 
@@ -55,8 +67,11 @@ def make(engine: Engine, *, key: str | None = None, hosts: list[str] | None = No
         yield
         engine.close()
 
-    routes = [Route(path, guarded(handler), methods=["GET"]) for path, handler in GET.items()]
-    routes += [Route(path, guarded(handler), methods=["POST"]) for path, handler in POST.items()]
+    routes = [
+        Route(path, guarded(handler), methods=[method])
+        for method, rows in ROUTES.items()
+        for path, handler in rows.items()
+    ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK)],

@@ -1,6 +1,6 @@
 """Azure AI Inference's wire format, which GitHub Models spoke and Foundry's model endpoints spoke until 2026.
 
-https://learn.microsoft.com/en-us/rest/api/aifoundry/modelinference/. Its chunks are OpenAI's.
+https://learn.microsoft.com/en-us/rest/api/aifoundry/modelinference/. Its chunks and vectors are OpenAI's.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from starlette.responses import JSONResponse, Response
 
 from utils.errors import BackendError
 from utils.server import openai
-from utils.server.wire import read, status
+from utils.server.wire import messages, read, status
 
 
 async def chat(request: Request) -> Response:
     """POST /chat/completions."""
+    engine = request.app.state.engine
     body = await read(request, openai.Chat)
-    return await openai.reply(request.app.state.engine, body.job(usage=True))
+    return await openai.reply(engine, body.job(engine, usage=True, messages=messages(body.messages)), body.choices)
 
 
 async def info(request: Request) -> Response:
     """GET /info: the model that answers when a request names none."""
-    name = request.app.state.engine.names[0]
+    name = request.app.state.engine.library.find("").name
     return JSONResponse({"model_name": name, "model_type": "chat-completion", "model_provider_name": "pocket-phi"})
 
 

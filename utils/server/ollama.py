@@ -1,13 +1,15 @@
 """Ollama's wire format: newline-delimited JSON, durations in nanoseconds.
 
-https://docs.ollama.com/api. The course server is not Ollama: it keeps no library of its own and offers pocket models.
+https://docs.ollama.com/api. The course server is not Ollama: it offers pocket models and what is made of them.
+`ollama_library.py` has the addresses that list and change models.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +17,15 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from utils import pocket
 from utils.core import Chunk, Message, Part
-from utils.errors import BackendError
+from utils.errors import BackendError, BadInput, Unsupported
 from utils.server.engine import Engine, Job
 from utils.server.wire import Body, options, read, started
 
-VERSION = "0.0.0-pocket-phi"
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
+SETTINGS = ("num_predict", "temperature", "top_p", "seed", "stop")
+Shape = Callable[[str], dict[str, Any]]
 
 
 class Turn(Body):
@@ -32,86 +36,129 @@ class Turn(Body):
     images: list[str] | None = None
 
 
-class Sampling(Body):
-    """`options`: what the course's lessons use of them."""
-
-    num_predict: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-
-
-class Chat(Body):
-    """POST /api/chat."""
+class Asked(Body):
+    """What requests for text have in common."""
 
     model: str
-    messages: list[Turn] = Field(default_factory=list)
     stream: bool = True
     format: str | dict[str, Any] | None = None
-    options: Sampling | None = None
+    options: dict[str, Any] | None = None
+    keep_alive: float | str | None = None
 
-    def job(self) -> Job:
+    def job(self, engine: Engine, **what: Any) -> Job:
         """The same for the engine. Raises BadInput."""
-        given = self.options or Sampling()
+        entry = engine.library.find(self.model)
         schema = {"type": "object"} if self.format == "json" else self.format or None
-        limit = given.num_predict
-        chosen = options(
-            max_tokens=None if limit is None or limit < 0 else limit,  # -1: as long as the model likes
-            temperature=given.temperature,
-            top_p=given.top_p,
-            seed=given.seed,
-            stop=given.stop,
-            schema=schema if isinstance(schema, dict) else None,
-            otherwise=0.8,
-        )
-        turns = [_message(turn) for turn in self.messages]
-        return Job(model=self.model, messages=turns, options=chosen, stream=self.stream)
+        if isinstance(schema, str):
+            raise BadInput('format: "json" or a JSON schema.')
+        chosen = options({**settings(self.options or {}), "schema": schema}, entry.settings, temperature=0.8)
+        return Job(entry=entry, options=chosen, stream=self.stream, **what)
 
 
-class Named(Body):
-    """The body of requests about one model."""
+class Chat(Asked):
+    """POST /api/chat."""
 
-    model: str = ""
-    name: str = ""
+    messages: list[Turn] = Field(default_factory=list)
 
 
-def _message(turn: Turn) -> Message:
-    if not turn.images:
-        return {"role": turn.role, "content": turn.content}  # type: ignore[typeddict-item]
-    pictures: list[Part] = [{"type": "image", "image": f"data:;base64,{data}"} for data in turn.images]
-    return {"role": turn.role, "content": [*pictures, {"type": "text", "text": turn.content}]}  # type: ignore[typeddict-item]
+class Generate(Asked):
+    """POST /api/generate: one prompt, in the chat template unless it is `raw`."""
+
+    prompt: str = ""
+    system: str | None = None
+    template: str | None = None
+    images: list[str] | None = None
+    suffix: str | None = None
+    context: list[int] | None = None
+    raw: bool = False
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Ollama's options by our names, those that the course server does not know left out. Raises BadInput."""
+    found = {NAMES.get(name, name): given[name] for name in SETTINGS if given.get(name) is not None}
+    limit = found.get("max_tokens")
+    if isinstance(limit, int) and limit < 0:  # as long as the model likes
+        del found["max_tokens"]
+    if not isinstance(found.get("seed", 0), int):
+        raise BadInput("options.seed: a whole number.")
+    return found
+
+
+def seconds(keep_alive: float | str | None) -> float | None:
+    """5, "5m" or "-1" in seconds; below 0 is for ever. Raises BadInput."""
+    if keep_alive is None or isinstance(keep_alive, float | int):
+        return keep_alive
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)?", keep_alive.strip())
+    if not found:
+        raise BadInput(f'keep_alive: seconds or a text like "5m", not {keep_alive!r:.40}.')
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def _message(role: str, text: str, pictures: list[str] | None) -> Message:
+    if not pictures:
+        return {"role": role, "content": text}  # type: ignore[typeddict-item]
+    parts: list[Part] = [{"type": "image", "image": f"data:;base64,{data}"} for data in pictures]
+    return {"role": role, "content": [*parts, {"type": "text", "text": text}]}  # type: ignore[typeddict-item]
 
 
 async def chat(request: Request) -> Response:
-    """POST /api/chat."""
-    job = (await read(request, Chat)).job()
+    """POST /api/chat. Without messages it only loads the model, or with keep_alive 0 frees it."""
     engine: Engine = request.app.state.engine
-    head = {"model": job.model}
-    engine.find(job.model)
+    body = await read(request, Chat)
+    job = body.job(engine, messages=[_message(turn.role, turn.content, turn.images) for turn in body.messages])
+    return await _reply(engine, job, body, lambda text: {"message": {"role": "assistant", "content": text}})
+
+
+async def generate(request: Request) -> Response:
+    """POST /api/generate. Without a prompt it only loads the model, or with keep_alive 0 frees it."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Generate)
+    if body.suffix or body.context or body.template:
+        raise Unsupported("The course server knows no suffix, context or template. Use raw, or /api/chat.")
+    if body.raw:
+        job = body.job(engine, text=body.prompt)
+    else:
+        turns = [_message("system", body.system, None)] if body.system else []
+        turns += [_message("user", body.prompt, body.images)] if body.prompt else []
+        job = body.job(engine, messages=turns)
+    return await _reply(engine, job, body, lambda text: {"response": text})
+
+
+async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Response:
+    head, kept = {"model": body.model}, seconds(body.keep_alive)
+    if not job.messages and not job.text:
+        if kept != 0:
+            await engine.load(job.entry)
+        engine.keep(job.entry.base, kept)
+        reason = "unload" if kept == 0 else "load"
+        return JSONResponse({**head, "created_at": now(), **shape(""), "done": True, "done_reason": reason})
     if job.stream:
-        return StreamingResponse(await started(_lines(engine, job, head)), media_type="application/x-ndjson")
-    text, last, clock = [], Chunk(""), _Clock()
+        lines = await started(_lines(engine, job, head, shape, kept))
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+    text, last, clock = "", Chunk(""), _Clock()
     async for last in engine.chunks(job):
         clock.tick()
-        text.append(last.text)
-    return JSONResponse({**head, **_end("".join(text), last, clock)})
+        text += last.text
+    engine.keep(job.entry.base, kept)
+    return JSONResponse({**head, **shape(text), **_end(last, clock)})
 
 
-async def _lines(engine: Engine, job: Job, head: dict[str, Any]) -> AsyncIterator[str]:
+async def _lines(
+    engine: Engine, job: Job, head: dict[str, Any], shape: Shape, kept: float | None
+) -> AsyncIterator[str]:
     last, clock = Chunk(""), _Clock()
     try:
         async for last in engine.chunks(job):
             clock.tick()
             if last.text:
-                message = {"role": "assistant", "content": last.text}
-                yield json.dumps({**head, "created_at": _now(), "message": message, "done": False}) + "\n"
+                yield json.dumps({**head, "created_at": now(), **shape(last.text), "done": False}) + "\n"
     except BackendError as error:
         if not clock.first:  # nothing was sent yet
             raise
         yield json.dumps(error_body(error)) + "\n"
         return
-    yield json.dumps({**head, **_end("", last, clock)}) + "\n"
+    engine.keep(job.entry.base, kept)
+    yield json.dumps({**head, **shape(""), **_end(last, clock)}) + "\n"
 
 
 class _Clock:
@@ -124,70 +171,25 @@ class _Clock:
         self.first = self.first or time.perf_counter_ns()
 
 
-def _end(text: str, last: Chunk, clock: _Clock) -> dict[str, Any]:
-    now = time.perf_counter_ns()
-    first = clock.first or now
+def _end(last: Chunk, clock: _Clock) -> dict[str, Any]:
+    done = time.perf_counter_ns()
+    first = clock.first or done
     return {
-        "created_at": _now(),
-        "message": {"role": "assistant", "content": text},
+        "created_at": now(),
         "done": True,
         "done_reason": last.finish_reason or "stop",
-        "total_duration": now - clock.began,
+        "total_duration": done - clock.began,
         "load_duration": 0,
         "prompt_eval_count": last.prompt_tokens or 0,
         "prompt_eval_duration": first - clock.began,
         "eval_count": last.tokens or 0,
-        "eval_duration": now - first,
+        "eval_duration": done - first,
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as Ollama writes it."""
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-
-async def hello(request: Request) -> Response:
-    """GET /: what a client asks to see whether a server is there."""
-    return Response("The Pocket Phi course server is running.", media_type="text/plain")
-
-
-async def version(request: Request) -> Response:
-    """GET /api/version."""
-    return JSONResponse({"version": VERSION})
-
-
-async def tags(request: Request) -> Response:
-    """GET /api/tags: the models that can be asked."""
-    return JSONResponse({"models": [_row(name) for name in request.app.state.engine.names]})
-
-
-async def running(request: Request) -> Response:
-    """GET /api/ps: the models in memory."""
-    rows = [{**_row(name), "size_vram": 0, "expires_at": _now()} for name in request.app.state.engine.loaded]
-    return JSONResponse({"models": rows})
-
-
-async def show(request: Request) -> Response:
-    """POST /api/show."""
-    body = await read(request, Named)
-    name = request.app.state.engine.find(body.model or body.name)
-    config = json.loads((pocket.folder(name) / "config.json").read_bytes())
-    facts = {"general.architecture": "phi3", "phi3.context_length": config["max_position_embeddings"]}
-    details = {"modelfile": f"FROM {name}", "template": "", "parameters": "", "license": "MIT", "model_info": facts}
-    return JSONResponse({**details, "details": _row(name)["details"], "capabilities": ["completion"]})
-
-
-def _row(name: str) -> dict[str, Any]:
-    file = pocket.folder(name) / "model.safetensors"
-    details = {"parent_model": "", "format": "safetensors", "family": "phi3", "families": ["phi3"]}
-    details |= {"parameter_size": "4M", "quantization_level": "F16"}
-    return {
-        "name": f"{name}:latest",
-        "model": f"{name}:latest",
-        "modified_at": datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(),
-        "size": file.stat().st_size,
-        "digest": "",
-        "details": details,
-    }
 
 
 def error_body(error: BackendError) -> dict[str, Any]:

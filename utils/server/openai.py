@@ -1,14 +1,17 @@
 """OpenAI's wire format, which NVIDIA NIM, vLLM, llama.cpp and Azure's newer endpoints speak too.
 
-https://platform.openai.com/docs/api-reference/chat. `azure.py` uses the same chunks at other addresses.
+https://platform.openai.com/docs/api-reference. `azure.py` uses the same shapes at other addresses.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -18,10 +21,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from utils.core import Chunk
 from utils.errors import BackendError, BadInput
 from utils.server.engine import Engine, Job
+from utils.server.library import Entry
 from utils.server.wire import Body, Turn, messages, options, read, started, status
 
 CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
 ANY_OBJECT = {"type": "object"}
+CHOICES = 16  # answers to one request at most
 
 
 class StreamOptions(Body):
@@ -44,11 +49,10 @@ class Format(Body):
     json_schema: Schema | None = None
 
 
-class Chat(Body):
-    """POST /v1/chat/completions."""
+class Asked(Body):
+    """What requests for text have in common."""
 
     model: str = ""
-    messages: list[Turn]
     stream: bool = False
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
@@ -57,23 +61,48 @@ class Chat(Body):
     top_p: float | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    n: int | None = 1
+    n: int | None = None
+    logprobs: bool | int | None = None
     response_format: Format | None = None
 
-    def job(self, usage: bool) -> Job:
-        """The same for the engine. Raises BadInput."""
-        if self.n not in (None, 1):
-            raise BadInput("The course server gives one answer at a time: n must be 1.")
+    def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
+        """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
+        if self.logprobs not in (None, False):
+            raise BadInput("The course server gives no logprobs. Leave them out.")
+        if not 1 <= self.choices <= CHOICES:
+            raise BadInput(f"n must be a whole number from 1 to {CHOICES}.")
+        entry = engine.library.find(self.model)
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        chosen = options(
-            max_tokens=limit,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            stop=self.stop,
-            schema=_schema(self.response_format),
-        )
-        return Job(model=self.model, messages=messages(self.messages), options=chosen, stream=self.stream, usage=usage)
+        given = {name: getattr(self, name) for name in ("temperature", "top_p", "seed", "stop")}
+        chosen = options(given | {"max_tokens": limit, "schema": _schema(self.response_format)}, entry.settings)
+        wanted = bool(self.stream_options and self.stream_options.include_usage) if usage is None else usage
+        return Job(entry=entry, options=chosen, stream=self.stream, usage=wanted, **what)
+
+    @property
+    def choices(self) -> int:
+        """How many answers were asked for."""
+        return 1 if self.n is None else self.n
+
+
+class Chat(Asked):
+    """POST /v1/chat/completions."""
+
+    messages: list[Turn]
+
+
+class Continue(Asked):
+    """POST /v1/completions."""
+
+    prompt: str | list[str]
+
+
+class Texts(Body):
+    """POST /v1/embeddings."""
+
+    model: str = ""
+    input: str | list[str]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
 
 
 def _schema(wanted: Format | None) -> dict[str, Any] | None:
@@ -86,49 +115,82 @@ def _schema(wanted: Format | None) -> dict[str, Any] | None:
     return wanted.json_schema.schema_
 
 
+# How a choice holds its text: in a message, in a piece of a message, or bare.
+def _whole(text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": text}}
+
+
+def _piece(text: str) -> dict[str, Any]:
+    return {"delta": {"content": text} if text else {}}
+
+
+def _bare(text: str) -> dict[str, Any]:
+    return {"text": text}
+
+
 async def chat(request: Request) -> Response:
     """POST /v1/chat/completions."""
+    engine: Engine = request.app.state.engine
     body = await read(request, Chat)
-    job = body.job(usage=bool(body.stream_options and body.stream_options.include_usage))
-    return await reply(request.app.state.engine, job)
+    return await reply(engine, body.job(engine, messages=messages(body.messages)), body.choices)
 
 
-async def reply(engine: Engine, job: Job) -> Response:
-    """The answer, whole or as server-sent events. Raises BackendError before its first piece only."""
-    name = engine.find(job.model)
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
+async def completions(request: Request) -> Response:
+    """POST /v1/completions: how a text goes on, without a chat template."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Continue)
+    if not isinstance(body.prompt, str):
+        raise BadInput("prompt: one text at a time, please.")
+    return await reply(engine, body.job(engine, text=body.prompt), body.choices)
+
+
+async def reply(engine: Engine, job: Job, n: int = 1) -> Response:
+    """The answers, whole or as server-sent events. Raises BackendError before the first piece only."""
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": job.entry.name}
+    jobs = [replace(job, options=replace(job.options, seed=(job.options.seed + i) % 2**31)) for i in range(n)]
+    kind = "chat.completion" if job.text is None else "text_completion"
     if job.stream:
-        events = await started(_events(engine, job, head))
+        piece, name = (_piece, f"{kind}.chunk") if job.text is None else (_bare, kind)
+        events = await started(_events(engine, jobs, {**head, "object": name}, piece))
         return StreamingResponse(events, media_type="text/event-stream")
-    text, last = [], Chunk("")
-    async for last in engine.chunks(job):
-        text.append(last.text)
-    message = {"role": "assistant", "content": "".join(text)}
-    choice = {"index": 0, "message": message, "finish_reason": last.finish_reason, "logprobs": None}
-    return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage(last)})
+    shape = _whole if job.text is None else _bare
+    choices, used = [], []
+    for index, one in enumerate(jobs):
+        text, last = "", Chunk("")
+        async for last in engine.chunks(one):
+            text += last.text
+        choices.append({"index": index, **shape(text), "finish_reason": last.finish_reason, "logprobs": None})
+        used.append(last)
+    return JSONResponse({**head, "object": kind, "choices": choices, "usage": usage(used)})
 
 
-async def _events(engine: Engine, job: Job, head: dict[str, Any]) -> AsyncIterator[str]:
-    head = {**head, "object": "chat.completion.chunk"}
+async def _events(
+    engine: Engine, jobs: list[Job], head: dict[str, Any], piece: Callable[[str], dict[str, Any]]
+) -> AsyncIterator[str]:
+    used: list[Chunk] = []
 
-    def event(delta: dict[str, str], finish: str | None) -> str:
-        return _sse({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
+    def event(index: int, shaped: dict[str, Any], finish: str | None = None) -> str:
+        return _sse({**head, "choices": [{"index": index, **shaped, "finish_reason": finish, "logprobs": None}]})
 
-    role: dict[str, str] = {"role": "assistant"}
-    last = Chunk("")
+    sent = False
     try:
-        async for last in engine.chunks(job):
-            if last.text or role:
-                yield event({**role, "content": last.text}, None)
-                role = {}
+        for index, job in enumerate(jobs):
+            last, first = Chunk(""), piece is _piece
+            async for last in engine.chunks(job):
+                if first:
+                    yield event(index, {"delta": {"role": "assistant", "content": last.text}})
+                elif last.text:
+                    yield event(index, piece(last.text))
+                sent, first = True, False
+            yield event(index, piece(""), last.finish_reason)
+            used.append(last)
     except BackendError as error:
-        if role:  # nothing was sent yet
+        if not sent:
             raise
         yield _sse(error_body(error))
         return
-    yield event({}, last.finish_reason)
-    if job.usage:
-        yield _sse({**head, "choices": [], "usage": usage(last)})
+    if jobs[0].usage:
+        yield _sse({**head, "choices": [], "usage": usage(used)})
     yield "data: [DONE]\n\n"
 
 
@@ -136,10 +198,28 @@ def _sse(body: dict[str, Any]) -> str:
     return f"data: {json.dumps(body)}\n\n"
 
 
-def usage(last: Chunk) -> dict[str, int]:
-    """Token counts of the whole answer."""
-    prompt, answer = last.prompt_tokens or 0, last.tokens or 0
+def usage(answers: list[Chunk]) -> dict[str, int]:
+    """Token counts of the whole response, from each answer's last chunk."""
+    prompt, answer = answers[0].prompt_tokens or 0, sum(last.tokens or 0 for last in answers)
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+
+
+async def embeddings(request: Request) -> Response:
+    """POST /v1/embeddings."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Texts)
+    entry = engine.library.find(body.model)
+    vectors, tokens = await engine.vectors(entry, [body.input] if isinstance(body.input, str) else body.input)
+    if body.dimensions not in (None, *map(len, vectors[:1])):
+        raise BadInput(f"dimensions: the vectors of {entry.name} have {len(vectors[0])}.")
+    shaped = [_packed(vector) if body.encoding_format == "base64" else vector for vector in vectors]
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(shaped)]
+    counts = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return JSONResponse({"object": "list", "data": data, "model": entry.name, "usage": counts})
+
+
+def _packed(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def error_body(error: BackendError) -> dict[str, Any]:
@@ -152,14 +232,14 @@ def error_body(error: BackendError) -> dict[str, Any]:
 
 async def models(request: Request) -> Response:
     """GET /v1/models."""
-    rows = [_model(name) for name in request.app.state.engine.names]
+    rows = [_model(entry) for entry in request.app.state.engine.library.entries]
     return JSONResponse({"object": "list", "data": rows})
 
 
 async def model(request: Request) -> Response:
     """GET /v1/models/NAME."""
-    return JSONResponse(_model(request.app.state.engine.find(request.path_params["name"])))
+    return JSONResponse(_model(request.app.state.engine.library.find(request.path_params["name"])))
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "pocket-phi"}
+def _model(entry: Entry) -> dict[str, Any]:
+    return {"id": entry.name, "object": "model", "created": CREATED, "owned_by": "pocket-phi"}

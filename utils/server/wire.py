@@ -6,8 +6,8 @@ A format brings its own field names and the shapes of its answers and errors.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -101,27 +101,16 @@ def _part(part: dict[str, Any]) -> Part:
     raise BadInput(f"A part of a message is a text or an image_url, not {part.get('type')!r:.40}.")
 
 
-def options(
-    *,
-    max_tokens: int | None,
-    temperature: float | None,
-    top_p: float | None,
-    seed: int | None,
-    stop: str | list[str] | None,
-    schema: dict[str, Any] | None = None,
-    otherwise: float = 1.0,
-) -> Options:
-    """Options of what was given; `otherwise` is the format's temperature where none is given. Raises BadInput."""
-    if temperature is not None and not math.isfinite(temperature):
-        raise BadInput("temperature must be a number.")
-    return Options(
-        max_tokens=512 if max_tokens is None else max_tokens,
-        temperature=otherwise if temperature is None else temperature,
-        top_p=1.0 if top_p is None else top_p,
-        seed=(seed or 0) % 2**31,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        schema=schema,
-    )
+def options(given: Mapping[str, Any], settings: Mapping[str, Any], temperature: float = 1.0) -> Options:
+    """Options of what a request gave, else of the model's own settings, else of the wire format's defaults.
+
+    Without a seed every answer is drawn anew, as the services do. Raises BadInput.
+    """
+    defaults = {"max_tokens": 512, "temperature": temperature, "seed": secrets.randbelow(2**31), **settings}
+    chosen = defaults | {name: value for name, value in given.items() if value is not None}
+    stop = chosen.get("stop") or ()
+    seed = chosen["seed"] % 2**31
+    return Options(**chosen | {"seed": seed, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
 
 
 async def started(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
