@@ -53,6 +53,10 @@ def _speak_plainly() -> None:
     export.say = _note
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 def _note(text: str) -> None:
     """Progress goes to whatever stderr is now."""
     print(text, file=sys.stderr, flush=True)
@@ -140,10 +144,10 @@ def _fetch(argv: list[str]) -> int:
 
 
 def _serve(argv: list[str]) -> int:
-    from utils import pocket
     from utils.server import serve
 
     parser = _parser("serve", "Offer pocket models to OpenAI's, Azure's and Ollama's clients, until Ctrl-C.")
+    parser.add_argument("--model", help="the model that answers by default, or a model folder to offer instead")
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="listen here (default: this machine only)"
     )
@@ -152,8 +156,9 @@ def _serve(argv: list[str]) -> int:
     )
     parser.add_argument("--route", default="onnx", help="the runtime that runs the models (default onnx)")
     parser.add_argument("--key", help="a key that every client must send; needed where others can reach this machine")
-    given = parser.parse_args(argv)
-    return serve(pocket.NAMES, host=given.host, port=given.port, route=given.route, key=given.key)
+    parser.add_argument("--slots", type=int, default=1, metavar="N", help="answers at a time for each model (1)")
+    serve(**vars(parser.parse_args(argv)), say=_say)
+    return 0
 
 
 def _catalog(argv: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import urllib.request
 
 import ollama
 import pytest
+
+from utils import pocket, server
+from utils.cli import main
 
 
 def start(*arguments):
@@ -42,10 +46,28 @@ def test_a_port_that_is_taken_is_said():
     first.wait()
 
 
-@pytest.mark.parametrize("arguments", [("--host", "0.0.0.0", "--port", "0"), ("--port", "99999")])
-def test_what_cannot_be_served_is_said(arguments):
-    process = start(*arguments)
-    assert process.wait(30) == 1
-    said = process.stderr.read()
-    assert "Choose a key for them" in said or "Port 99999 of 127.0.0.1 cannot be used" in said
-    assert "Traceback" not in said
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--host", "0.0.0.0", "--port", "0"), "Choose a key for them"),
+        (("--port", "99999"), "Port 99999 of 127.0.0.1 cannot be used"),
+        (("--model", "no-such-folder"), "no-such-folder is neither a pocket model"),
+        (("--route", "nim"), "runs its models on onnx, transformers"),
+        (("--slots", "0"), "slots is 0, but it must be 1 or more"),
+    ],
+)
+def test_what_cannot_be_served_is_said(capsys, arguments, said):
+    assert main(["serve", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told
+
+
+def test_a_model_folder_of_ones_own_is_served(tmp_path):
+    mine = shutil.copytree(pocket.folder("pocket-phi-3-mini"), tmp_path / "my-model")
+    served = server.start(mine, slots=2)
+    try:
+        client = ollama.Client(served.url)
+        assert [model.model for model in client.list().models] == ["my-model:latest"]
+        assert client.chat("my-model", [{"role": "user", "content": "Hello!"}]).message.content
+    finally:
+        served.stop()
