@@ -180,6 +180,15 @@ def test_13_a_prompt_that_is_too_long(served, wire):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("wire", ["ollama"])
+def test_14_a_prompt_that_the_server_would_cut_is_warned_of(served, wire):
+    backend, _ = served(answer(wire, "Hi"))
+    with pytest.warns(UserWarning, match=r"about 5,000 tokens, but the context is 4,096.*num_ctx"):
+        complete(backend, "hut " * 5000)
+    backend.num_ctx = 8192
+    assert complete(backend, "hut " * 5000).text == "Hi"
+
+
 def test_another_refusal_keeps_the_servers_words(served, wire):
     backend, _ = served(error(wire, 422, "temperature must be at most 1"))
     with fails(BadInput, "refused the request: temperature must be at most 1"):

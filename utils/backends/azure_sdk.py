@@ -33,7 +33,7 @@ class AzureBackend(HostedBackend):
         super().__init__(address)
         session = requests.Session()
         session.trust_env = not address.loopback  # a proxy has no business between this machine and itself
-        self._client = ChatCompletionsClient(
+        self.client = ChatCompletionsClient(
             address.url,
             AzureKeyCredential(address.key or "none"),
             transport=RequestsTransport(
@@ -63,7 +63,7 @@ class AzureBackend(HostedBackend):
         if options.schema is not None:
             request["response_format"] = JsonSchemaFormat(name="answer", schema=options.schema, strict=True)
         headers = {"Accept-Encoding": "identity"}  # so that the bytes can be mended
-        with self._client.complete(**request, stream=True, headers=headers, watch=watch) as stream:
+        with self.client.complete(**request, stream=True, headers=headers, watch=watch) as stream:
             yield from chunks(stream)
 
     def _read(self, error: Exception) -> Trouble:
@@ -76,10 +76,10 @@ class AzureBackend(HostedBackend):
         return Trouble(200, str(error) if isinstance(error, _StreamError) else "")
 
     def models(self) -> list[str]:
-        return [self._client.get_model_info().model_name]
+        return [self.client.get_model_info().model_name]
 
     def _free(self) -> None:
-        self._client.close()
+        self.client.close()
 
 
 class _StreamError(Exception):

@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 from utils import catalog
 from utils.backends.address import Address
@@ -24,7 +25,12 @@ CONNECT_S = 10.0
 
 
 class HostedBackend(ABC):
-    """A model behind a server. `first_s` and `between_s` are the seconds to wait for text; SLM_TIMEOUT changes both."""
+    """A model behind a server. `first_s` and `between_s` are the seconds to wait for text; SLM_TIMEOUT changes both.
+
+    `client` is the SDK's own client, for what else it can do: it raises the SDK's own errors.
+    """
+
+    client: Any
 
     first_s, between_s = FIRST_S, BETWEEN_S
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,9 +16,15 @@ from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.core import Chunk, Message, Options
 
+NUM_CTX = 4096  # what Ollama takes when nobody says: tokens of prompt and answer together
+CHARACTERS = 4  # of English text, for each token
+
 
 class OllamaBackend(HostedBackend):
-    """A model of an Ollama server. `keep_alive` and `num_ctx` are Ollama's own settings; None leaves them to it."""
+    """A model of an Ollama server. `keep_alive` and `num_ctx` are Ollama's own settings; None leaves them to it.
+
+    A prompt that is longer than num_ctx would be cut by the server without a word: that is warned of.
+    """
 
     first_s = 300.0  # the first answer waits until the model is loaded: gigabytes from a disk
 
@@ -25,7 +32,7 @@ class OllamaBackend(HostedBackend):
         super().__init__(address)
         self.keep_alive, self.num_ctx = keep_alive, num_ctx
         self._hook = Hook()
-        self._client = ollama.Client(
+        self.client = ollama.Client(
             address.url,
             follow_redirects=False,
             trust_env=not address.loopback,  # a proxy has no business between this machine and itself
@@ -44,7 +51,8 @@ class OllamaBackend(HostedBackend):
         }
         if self.num_ctx is not None:
             sampling["num_ctx"] = self.num_ctx
-        stream: Any = self._client.chat(
+        _warn_of_cut(messages, self.num_ctx or NUM_CTX)
+        stream: Any = self.client.chat(
             self.address.id,
             [_turn(message) for message in messages],
             stream=True,
@@ -75,10 +83,21 @@ class OllamaBackend(HostedBackend):
         return Trouble(200)
 
     def models(self) -> list[str]:
-        return [model.model or "" for model in self._client.list().models]
+        return [model.model or "" for model in self.client.list().models]
 
     def _free(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
+        self.client.close()  # type: ignore[no-untyped-call]
+
+
+def _warn_of_cut(messages: Sequence[Message], num_ctx: int) -> None:
+    turns = [_turn(message)["content"] for message in messages]
+    estimate = sum(map(len, turns)) // CHARACTERS
+    if estimate > num_ctx:
+        warnings.warn(
+            f"The prompt has about {estimate:,} tokens, but the context is {num_ctx:,}: Ollama would leave out its "
+            "beginning. Shorten it, or set the backend's num_ctx (which takes memory).",
+            stacklevel=2,
+        )
 
 
 def _turn(message: Message) -> dict[str, Any]:

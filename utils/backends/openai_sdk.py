@@ -31,7 +31,7 @@ class OpenAIBackend(HostedBackend):
             event_hooks={"response": [self._hook]},
         )
         key = address.key or "none"  # never the OPENAI_API_KEY that it would take by itself
-        self._client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=self._http)
+        self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=self._http)
 
     def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
         request: dict[str, Any] = {
@@ -49,9 +49,7 @@ class OpenAIBackend(HostedBackend):
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         self._hook.watch = watch
         try:
-            stream = self._client.chat.completions.create(
-                **request, stream=True, stream_options={"include_usage": True}
-            )
+            stream = self.client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
         finally:
             self._hook.watch = None
         with stream:
@@ -67,10 +65,10 @@ class OpenAIBackend(HostedBackend):
         return Trouble(200)
 
     def models(self) -> list[str]:
-        return [model.id for model in self._client.models.list()]
+        return [model.id for model in self.client.models.list()]
 
     def _free(self) -> None:
-        self._client.close()
+        self.client.close()
 
 
 def _said(error: openai.APIStatusError) -> str:
