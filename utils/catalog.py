@@ -100,6 +100,21 @@ class Key:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """Other hardware for the route onnx: an execution provider that comes as a package with a library to register."""
+
+    name: str
+    title: str
+    module: str  # has get_library_path()
+    registers: str  # the provider's name in ONNX Runtime
+    options: dict[str, str]
+    extra: str  # of pyproject.toml
+    machines: str
+    build: str
+    source: str
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All rows, by name, in the order of the file."""
@@ -107,9 +122,10 @@ class Catalog:
     routes: dict[str, Route]
     models: dict[str, Model]
     keys: dict[str, Key]
+    providers: dict[str, Provider]
 
 
-Row = TypeVar("Row", Route, Model, Key)
+Row = TypeVar("Row", Route, Model, Key, Provider)
 
 
 @cache
@@ -120,12 +136,13 @@ def load(file: Path = FILE) -> Catalog:
         tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogError(f"{file.name} cannot be read: {error}.") from None
-    unknown = set(tables) - {"route", "model", "key"}
+    unknown = set(tables) - {"route", "model", "key", "provider"}
     if unknown:
         raise CatalogError(f"{file.name}: unknown table {sorted(unknown)[0]!r}.")
     lines = text.splitlines()
     routes, models = _rows(tables, "route", Route, lines), _rows(tables, "model", Model, lines)
-    catalog = Catalog(routes, models, _rows(tables, "key", Key, lines))
+    keys, providers = _rows(tables, "key", Key, lines), _rows(tables, "provider", Provider, lines)
+    catalog = Catalog(routes, models, keys, providers)
     _check_links(catalog, lines)
     return catalog
 

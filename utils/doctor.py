@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, cast
 
 from utils import catalog, pocket
@@ -45,7 +46,7 @@ class Finding:
 def check() -> list[Finding]:
     """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
     needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
-    return [*needed, *_runtimes(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
+    return [*needed, *_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
 
 
 def _python() -> Finding:
@@ -119,6 +120,15 @@ def _runtimes() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             fix = f'Optional: `pip install -e ".[{route.extra}]"` adds the route {route.name}.'
             yield Finding(route.title, "warn", "not installed", fix)
+
+
+def _providers() -> Iterator[Finding]:
+    for row in catalog.load().providers.values():
+        if find_spec(row.module) is not None:
+            yield Finding(row.title, "ok", f"installed; ONNX_PROVIDER={row.name} uses it for the route onnx")
+        else:
+            fix = f'Optional, for {row.machines}: `pip install -e ".[{row.extra}]"`, else `{row.build}`.'
+            yield Finding(row.title, "warn", "not installed", fix)
 
 
 def _gpu() -> Finding:

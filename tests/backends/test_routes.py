@@ -3,6 +3,7 @@
 import gc
 import shutil
 import sys
+import types
 import urllib.error
 import urllib.request
 import weakref
@@ -10,7 +11,7 @@ import weakref
 import pytest
 
 from utils import Options, complete, connect, pocket
-from utils.errors import BackendError, BadInput, BadModel, TooLong, Unsupported
+from utils.errors import BackendError, BadInput, BadModel, NotInstalled, TooLong, Unsupported
 from utils.pocket import export
 
 MODEL = "pocket-phi-3-mini"
@@ -40,6 +41,12 @@ def test_an_answer_is_labelled_counted_and_timed(backend):
 def test_greedy_answers_repeat(backend):
     answers = {complete(backend, QUESTION, Options(max_tokens=30)).text for _ in range(3)}
     assert len(answers) == 1
+
+
+def test_a_plain_text_goes_on_without_a_chat_template(backend):
+    pieces = list(backend.stream_text("Once upon a time", Options(max_tokens=8)))
+    assert "".join(piece.text for piece in pieces).strip() and pieces[-1].tokens == 8
+    assert pieces[-1].prompt_tokens < len(backend.prompt_ids([{"role": "user", "content": "Once upon a time"}]))
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
@@ -167,6 +174,51 @@ def test_a_schema_is_refused_by_a_route_that_cannot_follow_it(route):
     backend = connect(route, MODEL, mode="offline")
     with pytest.raises(Unsupported, match=r"cannot follow a JSON schema\. Use the route onnx\."):
         complete(backend, QUESTION, Options(schema={}))
+
+
+def test_another_provider_of_the_route_onnx_is_registered_with_its_options(monkeypatch, tmp_path):
+    from utils.backends import onnx
+
+    told = []
+
+    class Config:
+        def __init__(self, folder):
+            told.append("config")
+
+        def __getattr__(self, name):
+            return lambda *values: told.append((name, *values))
+
+    library = types.SimpleNamespace(get_library_path=lambda: "/lib/qnn.so")
+    monkeypatch.setitem(sys.modules, "onnxruntime_qnn", library)
+    monkeypatch.setenv("ONNX_PROVIDER", "QNN")
+    monkeypatch.setattr(onnx.og, "Config", Config)
+    monkeypatch.setattr(onnx, "_registered", lambda *values: told.append(("register", *values)))
+    onnx._config(tmp_path)
+    name = "QNNExecutionProvider"
+    assert told == [
+        "config",
+        ("register", name, "/lib/qnn.so"),
+        ("clear_providers",),
+        ("append_provider", name),
+        ("set_provider_option", name, "backend_type", "htp"),
+        ("set_provider_option", name, "htp_performance_mode", "burst"),
+    ]
+
+
+def test_a_provider_that_is_not_there_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("ONNX_PROVIDER", "abacus")
+    with pytest.raises(BadInput, match=r"ONNX_PROVIDER is 'abacus', but it must be one of cpu, qnn\."):
+        connect("onnx", MODEL, mode="offline")
+    monkeypatch.setenv("ONNX_PROVIDER", "qnn")
+    monkeypatch.setitem(sys.modules, "onnxruntime_qnn", None)
+    with pytest.raises(NotInstalled, match=r'pip install -e "\.\[qnn\]".*build\.py --use_qnn'):
+        connect("onnx", MODEL, mode="offline")
+    library = types.SimpleNamespace(get_library_path=lambda: str(tmp_path / "nothing.so"))
+    monkeypatch.setitem(sys.modules, "onnxruntime_qnn", library)
+    with pytest.raises(Unsupported, match=r"Qualcomm QNN does not start here: .*Snapdragon"):
+        connect("onnx", MODEL, mode="offline")
+    monkeypatch.setenv("ONNX_PROVIDER", "cpu")
+    assert complete(connect("onnx", MODEL, mode="offline"), QUESTION, Options(max_tokens=3)).tokens == 3
 
 
 def test_files_that_no_runtime_can_load_are_refused_in_words(tmp_path):

@@ -5,16 +5,20 @@ It knows nothing of where a model comes from; a folder that is not in ONNX forma
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import onnxruntime_genai as og
 
+from utils import catalog
 from utils.backends.local import LocalBackend, room
 from utils.backends.target import Target
 from utils.core import Options
-from utils.errors import BackendError, BadInput, BadModel
+from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
 og.disable_telemetry_events()
@@ -32,9 +36,11 @@ class OnnxBackend(LocalBackend):
         if not (self.folder / "genai_config.json").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"onnx-{target.precision}"))
         try:
-            self._model = og.Model(str(self.folder))
+            self._model = og.Model(_config(self.folder))
             self._tokenizer = og.Tokenizer(self._model)
             self.context = int(json.loads((self.folder / "genai_config.json").read_bytes())["model"]["context_length"])
+        except BackendError:
+            raise
         except Exception as error:
             said = str(error)[:200]
             raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
@@ -111,6 +117,42 @@ class OnnxBackend(LocalBackend):
     def _free(self) -> None:
         self._spare = (0, None)
         self._tokenizer = self._model = None
+
+
+def _config(folder: Path) -> Any:
+    """What to load, and on which hardware: ONNX_PROVIDER names a provider of the catalogue, else the folder decides.
+
+    Raises BadInput, NotInstalled or Unsupported. What a provider cannot run ONNX Runtime gives to the processor; it
+    says so on stderr only.
+    """
+    config, wanted = og.Config(str(folder)), (catalog.variable("ONNX_PROVIDER") or "cpu").lower()
+    providers = catalog.load().providers
+    if wanted == "cpu":
+        return config
+    if wanted not in providers:
+        raise BadInput(f"ONNX_PROVIDER is {wanted!r}, but it must be one of cpu, {', '.join(providers)}.")
+    row = providers[wanted]
+    try:
+        library = importlib.import_module(row.module).get_library_path()
+    except ImportError:
+        raise NotInstalled(
+            f'{row.title} needs a package: run `pip install -e ".[{row.extra}]"` (for {row.machines}), or build ONNX '
+            f"Runtime GenAI with it: `{row.build}`."
+        ) from None
+    try:
+        _registered(row.registers, library)
+        config.clear_providers()
+        config.append_provider(row.registers)
+        for option, value in row.options.items():
+            config.set_provider_option(row.registers, option, value)
+    except RuntimeError as error:
+        raise Unsupported(f"{row.title} does not start here: {str(error)[:200]}. It is for {row.machines}.") from None
+    return config
+
+
+@cache
+def _registered(name: str, library: str) -> None:
+    og.register_execution_provider_library(name, library)
 
 
 load = OnnxBackend  # what `connect` calls
