@@ -86,7 +86,7 @@ class OllamaBackend(HostedBackend):
         return [model.model or "" for model in self.client.list().models]
 
     def _free(self) -> None:
-        self.client.close()  # type: ignore[no-untyped-call]
+        self.client.close()
 
 
 def _warn_of_cut(messages: Sequence[Message], num_ctx: int) -> None:
