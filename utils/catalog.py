@@ -83,12 +83,11 @@ class Model:
     stand_in: str | None = None
     ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
 
-    @property
-    def needs_gb(self) -> float | None:
-        """Memory for the smallest download and a talk of TALK tokens, in GB; None where either is not known."""
+    def needs_gb(self, context: int = TALK) -> float | None:
+        """Memory for the smallest download and a context of so many tokens, in GB; None where one is not known."""
         if not self.gigabytes or self.kv_bytes is None:
             return None
-        return min(self.gigabytes.values()) + self.kv_bytes * TALK / 1e9
+        return min(self.gigabytes.values()) + self.kv_bytes * context / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,7 +164,7 @@ def _fit() -> Finding:
     except ImportError:
         return Finding("Real models that fit", "warn", "unknown", SETUP)
     free = psutil.virtual_memory().available / GB
-    sizes = {model.name: model.needs_gb for model in catalog.load().models.values()}
+    sizes = {model.name: model.needs_gb() for model in catalog.load().models.values()}
     fits = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need < free]
     large = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need >= free]
     detail = f"{', '.join(fits) or 'none'}{'; too large: ' + ', '.join(large) if large else ''}"

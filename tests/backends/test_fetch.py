@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
@@ -193,6 +194,14 @@ def test_ollama_tells_how_far_it_is(ollama):
     fetch("phi-3.5-mini", "ollama", said.append)
     assert said[0] == "pulling manifest" and said[-1] == "Ready: Ollama has phi3.5"
     assert "pulling abc: 1.10 of 2.20 GB" in said and len(said) < 20
+
+
+def test_a_model_that_is_larger_than_the_memory_is_noted_first(ollama, monkeypatch):
+    ollama.lines = [{"status": "success"}]
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(available=2e9))
+    said = []
+    fetch("phi-3.5-mini", "ollama", said.append)
+    assert said[0] == "Note: phi-3.5-mini needs about 3.0 GB of memory in 4 bits, and 2.0 GB are free."
 
 
 def test_what_ollama_cannot_pull(ollama, monkeypatch):

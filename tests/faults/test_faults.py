@@ -4,6 +4,7 @@ import json
 import threading
 import time
 import traceback
+import types
 from contextlib import contextmanager
 
 import loopback
@@ -187,6 +188,16 @@ def test_14_a_prompt_that_the_server_would_cut_is_warned_of(served, wire):
         complete(backend, "hut " * 5000)
     backend.num_ctx = 8192
     assert complete(backend, "hut " * 5000).text == "Hi"
+
+
+@pytest.mark.parametrize("wire", ["ollama"])
+def test_a_context_that_does_not_fit_into_memory_is_warned_of(served, wire, monkeypatch):
+    backend, _ = served(answer(wire, "Hi"))
+    backend.num_ctx = 131072  # 48 GiB of KV cache
+    memory = types.SimpleNamespace(available=16e9)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    with pytest.warns(UserWarning, match=r"131,072 tokens needs about 53\.7 GB of memory with phi-3\.5-mini"):
+        complete(backend, "Hello!")
 
 
 def test_another_refusal_keeps_the_servers_words(served, wire):

@@ -38,6 +38,8 @@ def fetch(name: str, route: str, say: Callable[[str], object]) -> None:
     if row is None:
         raise BadInput(f"There is no route {route!r}. {suggest(route, list(catalog.load().routes))}")
     known = _id(name, row)
+    if not row.hosted or route == "ollama":
+        _tell_memory(name, say)
     if route == "ollama":
         _pull(address.endpoint(row), known, say)
     elif row.hosted:
@@ -55,6 +57,15 @@ def _id(name: str, route: Route) -> str:
         names = [model.name for model in models.values() if route.name in model.ids]
         raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, names)}")
     return row.ids[route.name]
+
+
+def _tell_memory(name: str, say: Callable[[str], object]) -> None:
+    """A model that is larger than the memory runs very slowly or not at all: better known before gigabytes come."""
+    import psutil
+
+    need, free = catalog.load().models[name].needs_gb(), psutil.virtual_memory().available / GB
+    if need is not None and need > free:
+        say(f"Note: {name} needs about {need:.1f} GB of memory in 4 bits, and {free:.1f} GB are free.")
 
 
 def _download(known: str, say: Callable[[str], object]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import ollama
 
+from utils import catalog
 from utils.backends import images
 from utils.backends.address import Address
 from utils.backends.hosted import CONNECT_S, HostedBackend
@@ -51,6 +52,8 @@ class OllamaBackend(HostedBackend):
         }
         if self.num_ctx is not None:
             sampling["num_ctx"] = self.num_ctx
+            if self.address.loopback:
+                _warn_of_memory(self.model, self.num_ctx)
         _warn_of_cut(messages, self.num_ctx or NUM_CTX)
         stream: Any = self.client.chat(
             self.address.id,
@@ -87,6 +90,19 @@ class OllamaBackend(HostedBackend):
 
     def _free(self) -> None:
         self.client.close()
+
+
+def _warn_of_memory(model: str, num_ctx: int) -> None:
+    import psutil
+
+    row = catalog.load().models.get(model)
+    need, free = row.needs_gb(num_ctx) if row else None, psutil.virtual_memory().available / 1e9
+    if need is not None and need > free:
+        warnings.warn(
+            f"A context of {num_ctx:,} tokens needs about {need:.1f} GB of memory with {model}, and {free:.1f} GB are "
+            "free: Ollama may be very slow, or stop. Set a smaller num_ctx.",
+            stacklevel=2,
+        )
 
 
 def _warn_of_cut(messages: Sequence[Message], num_ctx: int) -> None:
