@@ -94,12 +94,15 @@ class _Guard(SansIOHTTPPolicy[Any, Any]):
 
     def on_response(self, request: Any, response: Any) -> None:
         watch, answer = request.context.get("watch"), response.http_response
-        if watch is None or answer.status_code != 200:
+        if watch is None:
             return
-        check_kind(answer.headers.get("content-type", ""))
         raw = answer._internal_response.raw  # urllib3's response: Azure's would wait until 4,096 bytes are there
         watch.guard(raw.shutdown)
-        answer.iter_bytes = lambda: _lines(mended(iter(lambda: raw.read1(65536), b"")))
+        pieces = mended(iter(lambda: raw.read1(65536), b""))
+        if answer.status_code == 200:
+            check_kind(answer.headers.get("content-type", ""))
+            pieces = _lines(pieces)
+        answer.iter_bytes = lambda: pieces
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from typing import cast
 
 from utils import catalog
-from utils.backends import address
+from utils.backends import address, connect
 from utils.backends.hosted import HostedBackend
 from utils.catalog import Route
 from utils.errors import BackendError
@@ -35,8 +34,7 @@ def _offered(route: Route) -> list[str]:
     """The service's list. Raises BackendError."""
     if route.status == "retired" and not address.own_endpoint(route):
         raise BackendError(f"switched off. {route.instead}")
-    found = address.find(route, None, "live")
-    backend = cast(HostedBackend, importlib.import_module(route.module).load(found))
+    backend = cast(HostedBackend, connect(route.name, mode="live"))
     try:
         return backend.models()
     except Exception as error:

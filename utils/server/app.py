@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from utils.errors import BackendError, KeyProblem
-from utils.server import azure, ollama, ollama_library, openai
+from utils.server import azure, ollama, ollama_library, openai, vectors
 from utils.server.engine import Engine
 from utils.server.wire import status
 
@@ -35,13 +35,13 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "POST": {
         "/v1/chat/completions": openai.chat,
         "/v1/completions": openai.completions,
-        "/v1/embeddings": openai.embeddings,
+        "/v1/embeddings": vectors.openai,
         "/chat/completions": azure.chat,
-        "/embeddings": openai.embeddings,
+        "/embeddings": vectors.openai,
         "/api/chat": ollama.chat,
         "/api/generate": ollama.generate,
-        "/api/embed": ollama_library.embed,
-        "/api/embeddings": ollama_library.embeddings,
+        "/api/embed": vectors.ollama,
+        "/api/embeddings": vectors.ollama_older,
         "/api/show": ollama_library.show,
         "/api/create": ollama_library.create,
         "/api/copy": ollama_library.copy,
@@ -75,7 +75,7 @@ def make(engine: Engine, *, key: str | None = None, hosts: list[str] | None = No
     app = Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK)],
-        exception_handlers={BackendError: _explain, HTTPException: _explain_http},  # type: ignore[dict-item]
+        exception_handlers={BackendError: _explain, HTTPException: _explain_http, Exception: _explain_other},  # type: ignore[dict-item]
         lifespan=life,
     )
     app.state.engine = engine
@@ -103,3 +103,9 @@ async def _explain(request: Request, error: BackendError) -> Response:
 async def _explain_http(request: Request, error: HTTPException) -> Response:
     what = BackendError(f"{request.method} {request.url.path[:80]}: {error.detail}.")
     return JSONResponse(_body(request, what), error.status_code)
+
+
+async def _explain_other(request: Request, error: Exception) -> Response:
+    """A fault of ours: its traceback is in the server's log, and nothing of it goes to the client."""
+    what = BackendError(f"The course server stumbled ({type(error).__name__}). Its log says more.")
+    return JSONResponse(_body(request, what), 500)

@@ -1,4 +1,4 @@
-"""Texts as vectors: the pocket model's own hidden states, averaged over the tokens of a text and scaled to length 1.
+"""A vector for a text: the pocket model's own hidden states, averaged over the tokens of a text and scaled to length 1.
 
 A decoder was never trained for this, so the vectors are rough; they come from the model and from nothing else. Their
 dimension is the model's hidden size (256 for pocket-phi-3-mini).

@@ -59,6 +59,8 @@ class Engine:
         self._loading = asyncio.Lock()
         self._free = {name: asyncio.Semaphore(slots) for name in names}  # wakes those who wait in their order
         self._waiting = dict.fromkeys(names, 0)
+        self._answering = dict.fromkeys(names, 0)
+        self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -76,6 +78,7 @@ class Engine:
             await self._free[name].acquire()
         finally:
             self._waiting[name] -= 1
+        self._answering[name] += 1
         try:
             backend = await self._backend(name)
             stream = _begin(backend, job)
@@ -85,7 +88,10 @@ class Engine:
             finally:
                 stream.close()  # type: ignore[attr-defined]  # a client that leaves ends the work
         finally:
+            self._answering[name] -= 1
             self._free[name].release()
+            if name in self._leaving:
+                self.unload(name)
 
     async def vectors(self, entry: Entry, texts: Sequence[str]) -> tuple[list[list[float]], int]:
         """An embedding of each text, and the tokens of all of them. Raises BackendError."""
@@ -113,6 +119,7 @@ class Engine:
         if name in self._timers:
             self._timers.pop(name).cancel()
         self.expires.pop(name, None)
+        self._leaving.discard(name)
         if seconds == 0:
             self.unload(name)
         elif seconds > 0:
@@ -120,8 +127,11 @@ class Engine:
             self._timers[name] = asyncio.get_running_loop().call_later(seconds, self.keep, name, 0)
 
     def unload(self, name: str) -> None:
-        """Frees a model's memory, unless it is answering; the next request loads it again."""
-        if name in self._backends and not self._free[name].locked():
+        """Frees a model's memory, at once or after the answers in progress; the next request loads it again."""
+        if self._answering[name]:
+            self._leaving.add(name)
+        elif name in self._backends:
+            self._leaving.discard(name)
             self._backends.pop(name).close()
 
     def close(self) -> None:

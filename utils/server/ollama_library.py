@@ -1,4 +1,4 @@
-"""Ollama's addresses that list, describe, make and fetch models, and turn texts into vectors.
+"""Ollama's addresses that list, describe, make and fetch models.
 
 https://docs.ollama.com/api. What is made here is a name with a system prompt and settings; weights are never uploaded.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from utils.errors import Unsupported
 from utils.server.engine import Engine
 from utils.server.library import Entry
-from utils.server.ollama import SETTINGS, now, seconds, settings
+from utils.server.ollama import SETTINGS, now, settings
 from utils.server.wire import Body, read
 
 VERSION = "0.0.0-pocket-phi"
@@ -60,21 +59,6 @@ class Copy(Body):
 
     source: str
     destination: str
-
-
-class Texts(Body):
-    """POST /api/embed."""
-
-    model: str
-    input: str | list[str]
-    keep_alive: float | str | None = None
-
-
-class Text(Body):
-    """POST /api/embeddings, the older form."""
-
-    model: str
-    prompt: str
 
 
 async def hello(request: Request) -> Response:
@@ -229,24 +213,3 @@ async def _lines(stream: bool, states: AsyncIterator[dict[str, Any]]) -> Respons
         return StreamingResponse((json.dumps(s) + "\n" async for s in states), media_type="application/x-ndjson")
     last = [state async for state in states][-1]
     return JSONResponse(last)
-
-
-async def embed(request: Request) -> Response:
-    """POST /api/embed."""
-    engine: Engine = request.app.state.engine
-    body = await read(request, Texts)
-    seconds(body.keep_alive)  # only checked: the vectors' model stays
-    began = time.perf_counter_ns()
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    vectors, tokens = await engine.vectors(engine.library.find(body.model), texts)
-    spent = time.perf_counter_ns() - began
-    counts = {"total_duration": spent, "load_duration": 0, "prompt_eval_count": tokens}
-    return JSONResponse({"model": body.model, "embeddings": vectors, **counts})
-
-
-async def embeddings(request: Request) -> Response:
-    """POST /api/embeddings, the older form: one text, one vector."""
-    engine: Engine = request.app.state.engine
-    body = await read(request, Text)
-    vectors, _ = await engine.vectors(engine.library.find(body.model), [body.prompt])
-    return JSONResponse({"embedding": vectors[0]})

@@ -5,9 +5,7 @@ https://platform.openai.com/docs/api-reference. `azure.py` uses the same shapes 
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -94,15 +92,6 @@ class Continue(Asked):
     """POST /v1/completions."""
 
     prompt: str | list[str]
-
-
-class Texts(Body):
-    """POST /v1/embeddings."""
-
-    model: str = ""
-    input: str | list[str]
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
 
 
 def _schema(wanted: Format | None) -> dict[str, Any] | None:
@@ -202,24 +191,6 @@ def usage(answers: list[Chunk]) -> dict[str, int]:
     """Token counts of the whole response, from each answer's last chunk."""
     prompt, answer = answers[0].prompt_tokens or 0, sum(last.tokens or 0 for last in answers)
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
-
-
-async def embeddings(request: Request) -> Response:
-    """POST /v1/embeddings."""
-    engine: Engine = request.app.state.engine
-    body = await read(request, Texts)
-    entry = engine.library.find(body.model)
-    vectors, tokens = await engine.vectors(entry, [body.input] if isinstance(body.input, str) else body.input)
-    if body.dimensions not in (None, *map(len, vectors[:1])):
-        raise BadInput(f"dimensions: the vectors of {entry.name} have {len(vectors[0])}.")
-    shaped = [_packed(vector) if body.encoding_format == "base64" else vector for vector in vectors]
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(shaped)]
-    counts = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return JSONResponse({"object": "list", "data": data, "model": entry.name, "usage": counts})
-
-
-def _packed(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def error_body(error: BackendError) -> dict[str, Any]:
