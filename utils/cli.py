@@ -124,10 +124,11 @@ def _bench(argv: list[str]) -> int:
         help="pairs of runs (default 9; four times as many for the short ones)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--only", choices=bench.PARTS, action="append", help="measure this part (may be given twice)")
     given = parser.parse_args(argv)
-    rows = bench.run(given.pairs)
+    rows = bench.run(given.pairs, tuple(given.only or bench.PARTS))
     print(bench.as_json(rows) if given.json else bench.as_table(rows))
-    return 0
+    return int(any(row.kept is False for row in rows))
 
 
 def _fetch(argv: list[str]) -> int:

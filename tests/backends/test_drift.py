@@ -1,7 +1,9 @@
 """`python -m utils catalog check`, against servers on this machine."""
 
 import json
+import types
 
+import httpx
 import loopback
 import pytest
 
@@ -43,6 +45,28 @@ def test_services_that_cannot_be_asked_are_told_why():
     assert "switched off. GitHub closed GitHub Models on 2026-07-30" in states["github-models"]
     assert "set AZURE_INFERENCE_ENDPOINT" in states["foundry"]
     assert "ollama serve" in states["ollama"]
+
+
+def test_huggingface_is_asked_for_repositories_and_the_folders_in_them(monkeypatch):
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    def model_info(self, repo, timeout):
+        if repo.startswith("mlx-community"):
+            request = httpx.Request("GET", "https://huggingface.co")
+            raise RepositoryNotFoundError("gone", response=httpx.Response(404, request=request))
+        if repo.startswith("OpenVINO"):
+            raise httpx.ConnectError("no network")
+        folder = "cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4/model.onnx"
+        return types.SimpleNamespace(siblings=[types.SimpleNamespace(rfilename=folder)])
+
+    monkeypatch.setattr(HfApi, "model_info", model_info)
+    states = {(route, model): state for route, model, state in drift.check()}
+    assert states["onnx", "phi-4-mini"].endswith(": offered")
+    assert states["onnx", "phi-3.5-mini"].endswith("acc-level-4: NOT in its list")
+    assert states["transformers", "phi-4-mini"].endswith(": offered")
+    assert states["mlx", "phi-3.5-mini"].endswith(": NOT in its list")
+    assert "cannot be reached. Connect to the network, or set HF_ENDPOINT" in states["openvino", "-"]
 
 
 def test_a_refused_key_is_told_without_the_key(nim, monkeypatch):

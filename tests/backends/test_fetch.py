@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import types
+from contextlib import contextmanager
 
 import pytest
 
 from utils.backends.fetch import fetch
-from utils.errors import BackendError, BadInput, NotRunning, UnknownModel
+from utils.errors import BadInput, NotRunning, UnknownModel
 
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
 INSIDE = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
@@ -74,14 +75,20 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def hub(tmp_path):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+@contextmanager
+def served(handler):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        Hub.damaged = False
-        Hub.asked.clear()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture
+def hub():
+    Hub.damaged = False
+    Hub.asked.clear()
+    with served(Hub) as address:
+        yield address
 
 
 def run(endpoint, home, *arguments, **settings):
@@ -180,11 +187,9 @@ class Ollama(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def ollama(monkeypatch):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ollama) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{server.server_port}")
+    with served(Ollama) as address:
+        monkeypatch.setenv("OLLAMA_HOST", address)
         yield Ollama
-        server.shutdown()
 
 
 def test_ollama_tells_how_far_it_is(ollama):
@@ -211,4 +216,3 @@ def test_what_ollama_cannot_pull(ollama, monkeypatch):
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(NotRunning, match=r"does not answer at http://127\.0\.0\.1:9.*ollama serve"):
         fetch("phi-3.5-mini", "ollama", print)
-    assert issubclass(NotRunning, BackendError)

@@ -405,7 +405,7 @@ def test_a_server_ends_and_frees_its_port():
     second = server.start(port=port)
     assert ask(second, "GET", "/")[0].status == 200
     second.stop()
-    assert "course server" not in [thread.name for thread in threading.enumerate() if thread.name == "gone"]
+    assert not first._thread.is_alive() and not second._thread.is_alive()
 
 
 # ---- the queue before a model
@@ -465,6 +465,27 @@ def test_requests_wait_for_each_other_in_their_order():
     assert slow.most == 1 and order == [str(number) for number in range(6)]
 
 
+def test_a_model_that_is_answering_is_freed_after_its_last_answer():
+    slow = Slow(threading.Event())
+    engine_ = Engine(lambda name: slow, utils.pocket.folder, ["slow"], slots=2)
+
+    async def ask():
+        return [chunk async for chunk in engine_.chunks(job())][-1]
+
+    async def all_of_them():
+        asks = [asyncio.create_task(ask()) for _ in range(2)]
+        while slow.running < 2:
+            await asyncio.sleep(0.01)
+        engine_.unload("slow")
+        assert not slow.closed and engine_.loaded == ("slow",)
+        slow.go.set()
+        assert [chunk.finish_reason for chunk in await asyncio.gather(*asks)] == ["stop", "stop"]
+        assert slow.closed and not engine_.loaded
+
+    asyncio.run(all_of_them())
+    assert slow.most == 2
+
+
 def test_a_queue_that_is_full_says_so(monkeypatch):
     monkeypatch.setattr(engine, "WAITING", 0)
 
@@ -502,6 +523,18 @@ def endless(self, messages, options):
     finally:
         self.running -= 1
         self.ended += 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat"])
+def test_an_error_of_our_own_has_the_formats_shape_too(served, monkeypatch, path):
+    def breaks(self, messages, options):
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(Slow, "stream", breaks)
+    monkeypatch.setitem(served.engine._backends, MODEL, Slow(threading.Event()))
+    body = json.dumps({"model": MODEL, "messages": ASKED, "stream": False}).encode()
+    answer, data = ask(served, "POST", path, body)
+    assert answer.status == 500 and "error" in json.loads(data) and b"secret" not in data
 
 
 def test_an_error_in_mid_stream_reaches_the_client(served, monkeypatch):

@@ -72,8 +72,7 @@ def _download(known: str, say: Callable[[str], object]) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import constants, snapshot_download
 
-    owner, repository, *below = known.split("/")
-    repo, inside = f"{owner}/{repository}", "/".join(below)
+    repo, inside = parts(known)
     wanted = [inside if inside.endswith(".gguf") else f"{inside}/*"] if inside else FILES
     try:
         plan = snapshot_download(repo, allow_patterns=wanted, dry_run=True)
@@ -90,8 +89,14 @@ def _download(known: str, say: Callable[[str], object]) -> None:
     except BackendError:
         raise
     except Exception as error:
-        raise _explain(error, repo, constants.ENDPOINT) from None
+        raise explained(error, repo, constants.ENDPOINT) from None
     say(f"Ready in {folder / inside}")
+
+
+def parts(known: str) -> tuple[str, str]:
+    """Hugging Face's repository of a catalogue's id, and the folder or file in it ('' for all of it)."""
+    owner, repository, *below = known.split("/")
+    return f"{owner}/{repository}", "/".join(below)
 
 
 def _check_room(cache: Path, missing: int, say: Callable[[str], object]) -> None:
@@ -142,7 +147,8 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
         part.replace(blobs / facts.etag)
 
 
-def _explain(error: Exception, repo: str, endpoint: str) -> BackendError:
+def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
+    """Our error for one of the hub's."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
     if isinstance(error.__cause__, HfHubHTTPError):

@@ -75,6 +75,7 @@ class LlamaCppBackend(LocalBackend):
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
         asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
+        asked["ignore_eos"] = self.force_length
         asked |= {"temperature": 0.0, "samplers": ["temperature"], "seed": options.seed}
         if not options.greedy:
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}

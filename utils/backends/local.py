@@ -16,11 +16,13 @@ from utils.errors import BackendError, TooLong, Unsupported
 
 class LocalBackend(ABC):
     """A backend whose model lies in this process. A runtime sets `name`, `context` (tokens) and `_ends` (the ids that
-    end an answer), and brings the six methods below that have no body.
+    end an answer), and brings the six methods below that have no body. `force_length` makes every answer max_tokens
+    long, for measuring.
     """
 
     name: str
     context: int
+    force_length = False
     _ends: frozenset[int] = frozenset()
 
     def __init__(self, target: Target) -> None:
@@ -28,6 +30,11 @@ class LocalBackend(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        return frozenset() if self.force_length else self._ends
 
     @abstractmethod
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
@@ -68,7 +75,7 @@ class LocalBackend(ABC):
 
     def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)
-        return chunks(self.generate(ids, options), text, self._ends, len(ids))
+        return chunks(self.generate(ids, options), text, self.ends, len(ids))
 
     def close(self) -> None:
         """Frees the model. May be called twice."""

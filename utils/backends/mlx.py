@@ -53,7 +53,7 @@ class MlxBackend(TokenizersBackend):
             prompt = mx.array(list(ids))
             for token, _ in generate_step(prompt, self._model, max_tokens=limit, sampler=_chooser(options)):
                 yield int(token)
-                if token in self._ends:
+                if token in self.ends:
                     return
         except RuntimeError as error:
             raise BackendError(f"MLX could not go on: {str(error)[:200]}") from None

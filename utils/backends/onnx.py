@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -26,11 +27,11 @@ STRICT_JSON = {"x-guidance": {"whitespace_flexible": False}}  # else a tiny mode
 
 
 class OnnxBackend(LocalBackend):
-    """A model loaded by ONNX Runtime GenAI. `force_length` makes every answer max_tokens long, for measuring."""
+    """A model loaded by ONNX Runtime GenAI."""
 
     name = "onnx"
 
-    def __init__(self, target: Target, *, force_length: bool = False) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.folder = target.folder
         if not (self.folder / "genai_config.json").exists():
@@ -44,10 +45,8 @@ class OnnxBackend(LocalBackend):
         except Exception as error:
             said = str(error)[:200]
             raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
-        self._force_length = force_length
-        if not force_length:
-            self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
-        self._spare: tuple[int, Any] = (0, None)  # an idle greedy generator and the length it was built for
+        self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
+        self._spare: list[tuple[int, Any]] = []  # an idle greedy generator, and the length it was built for
         self._exact: Any = None
 
     def _render(self, conversation: list[dict[str, str]]) -> str:
@@ -68,7 +67,7 @@ class OnnxBackend(LocalBackend):
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
-        reusable = options.greedy and options.schema is None and not self._force_length
+        reusable = options.greedy and options.schema is None and not self.force_length
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
         try:
             if generator is None:
@@ -78,28 +77,28 @@ class OnnxBackend(LocalBackend):
                 generator.generate_next_token()
                 token = int(generator.get_next_tokens()[0])
                 yield token
-                if token in self._ends:
+                if token in self.ends:
                     break
         except RuntimeError as error:
             reusable = False
             raise BackendError(f"ONNX Runtime GenAI could not go on: {str(error)[:200]}") from None
         finally:
             if reusable and not self.closed:
-                self._spare = (length, generator)
+                self._spare[:] = [(length, generator)]
 
     def _idle(self, needed: int) -> tuple[int, Any]:
         """Building a generator takes longer than a short answer, so the last greedy one is kept and rewound."""
-        length, generator = self._spare
-        if needed > length:
-            return 0, None
-        self._spare = (0, None)  # taken: a second stream at the same time builds its own
-        generator.rewind_to(0)
-        return length, generator
+        with suppress(IndexError):
+            length, generator = self._spare.pop()  # a second stream at the same time builds its own
+            if needed <= length:
+                generator.rewind_to(0)
+                return length, generator
+        return 0, None
 
     def _new(self, needed: int, options: Options) -> tuple[int, Any]:
         """A generator with room for `needed` tokens, and some more, for the next prompt's sake."""
-        length = needed if self._force_length else min(self.context, max(1024, 1 << (needed - 1).bit_length()))
-        search: dict[str, Any] = {"max_length": length, "min_length": length if self._force_length else 0}
+        length = needed if self.force_length else min(self.context, max(1024, 1 << (needed - 1).bit_length()))
+        search: dict[str, Any] = {"max_length": length, "min_length": length if self.force_length else 0}
         if not options.greedy:
             search |= {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
             search |= {"random_seed": options.seed}
@@ -115,7 +114,7 @@ class OnnxBackend(LocalBackend):
             raise
 
     def _free(self) -> None:
-        self._spare = (0, None)
+        self._spare.clear()
         self._tokenizer = self._model = None
 
 

@@ -64,7 +64,7 @@ class TransformersBackend(TokenizersBackend):
                 step = choose(self._logits(step, cache))
                 token = int(step)
                 yield token
-                if token in self._ends:
+                if token in self.ends:
                     return
         except RuntimeError as error:  # out of memory, for example
             raise BackendError(f"PyTorch could not go on: {str(error)[:200]}") from None
