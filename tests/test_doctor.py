@@ -1,7 +1,10 @@
 import http.server
 import importlib.metadata
+import shutil
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +18,7 @@ def server(monkeypatch):
     """A loopback server that answers as Ollama does, on a port of its own."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        body = b'{"version": "0.13.1"}'
+        body = b'{"models": [{"name": "phi3:mini"}, {"name": "x:latest"}]}'
 
         def do_GET(self):
             self.send_response(200)
@@ -101,36 +104,56 @@ def test_keys_are_set_or_not_and_never_shown(monkeypatch):
     assert "must-not-be-seen" not in repr(findings)
 
 
-def test_ollama_is_found_on_loopback(server, monkeypatch):
+def test_ollama_is_found_with_its_models(server, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a proxy must not come between
-    assert named("Ollama").status == "ok" and "0.13.1" in named("Ollama").detail
+    found = named("Ollama")
+    assert found.status == "ok" and "phi3:mini" in found.detail
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"nothing": 1}', b"\xff", b""])
 def test_something_else_on_that_port_is_not_ollama(server, body):
     server.body = body
-    assert named("Ollama").status == "warn"
+    assert named("Ollama").status == "warn" and "something else answers" in named("Ollama").detail
 
 
-@pytest.mark.parametrize(
-    ("host", "said"),
-    [
-        ("127.0.0.1:1", "does not answer on port 1"),
-        ("http://192.0.2.7:11434", "192.0.2.7 is another machine: not asked"),
-        ("example.com", "not asked"),
-        ("127.0.0.1:port", "not asked"),
-    ],
-)
-def test_no_ollama_is_said_without_waiting(monkeypatch, host, said):
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "http://192.0.2.7:11434", "no-such-host.invalid"])
+def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch, host):
     monkeypatch.setenv("OLLAMA_HOST", host)
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-x")
+    before = time.monotonic()
     found = named("Ollama")
-    assert found.status == "warn" and said in found.detail
+    assert time.monotonic() - before < 3
+    assert found.status == "warn" and "does not answer at http://" in found.detail and "ollama serve" in found.fix
+
+
+def test_an_address_that_is_none_is_said(monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:port")
+    assert "OLLAMA_HOST is '127.0.0.1:port', which is no address" in named("Ollama").fix
+
+
+def test_what_a_hosted_route_lacks_is_said(server, monkeypatch):
+    findings = check()
+    assert "no key" in named("NVIDIA NIM", findings).detail and "NVIDIA_API_KEY" in named("NVIDIA NIM", findings).fix
+    assert "switched off" in named("GitHub Models", findings).detail
+    assert "2026-07-30" in named("GitHub Models", findings).fix
+    assert "AZURE_INFERENCE_ENDPOINT" in named("Microsoft (Azure AI) Foundry", findings).fix
+    monkeypatch.setenv("GITHUB_MODELS_ENDPOINT", catalog.variable("OLLAMA_HOST"))
+    assert named("GitHub Models").status == "ok"
+    monkeypatch.setenv("NVIDIA_API_KEY", "“x”")
+    assert "not plain ASCII" in named("NVIDIA NIM").fix
+
+
+def test_the_models_that_fit_are_told(monkeypatch):
+    import psutil
+
+    for free, status, said in ((4e9, "ok", "phi-3.5-mini (3.0 GB); too large: "), (1e9, "warn", "none; too large: ")):
+        memory = SimpleNamespace(available=free, total=2 * free)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+        found = named("Real models that fit")
+        assert found.status == status and said in found.detail and "phi-3-medium-128k (8.3 GB)" in found.detail
 
 
 def test_scarce_memory_and_disk_are_warned_of(monkeypatch):
-    import shutil
-    from types import SimpleNamespace
-
     import psutil
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4e8, total=4e9))

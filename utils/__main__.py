@@ -26,6 +26,9 @@ COMMANDS = {
     "test": "set up with the test tools, then check everything; what follows goes to pytest",
     "ask": "put one question to a model",
     "doctor": "say what runs on this machine",
+    "fetch": "download a real model",
+    "serve": "offer the pocket models to OpenAI's, Azure's and Ollama's clients",
+    "catalog": "compare the catalogue with what the services offer today",
     "bench": "measure speed",
     "pocket": "train and evaluate the pocket models",
 }

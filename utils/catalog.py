@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,19 +19,22 @@ HOME = Path(__file__).parent
 FILE = HOME / "data" / "catalog.toml"
 STATUS = ("live", "limited", "retired")
 KINDS = ("pocket", "real")
+TALK = 2048  # tokens
 _TYPES = {
     "str": str,
     "str | None": str,
     "int": int,
+    "int | None": int,
     "bool": bool,
     "datetime.date": datetime.date,
     "tuple[str, ...]": list,
     "dict[str, str]": dict,
+    "dict[str, float]": dict,
 }
 
 
 class CatalogError(ValueError):
-    """catalog.toml is wrong; the message names the row and the field."""
+    """catalog.toml is wrong; the message names the line, the row and the field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,15 @@ class Route:
     endpoint: str | None = None
     endpoint_variable: str | None = None
     key_variable: str | None = None
+    clients: dict[str, str] = field(default_factory=dict)  # other client libraries that may be asked for -> module
+    image_characters: int | None = None  # a picture's data URL at most
+    start: str | None = None  # how to start the server
+    instead: str | None = None  # what to use when the service or the model has been switched off
+
+    @property
+    def hosted(self) -> bool:
+        """Whether a server answers, on this machine or elsewhere, and not a library in this process."""
+        return self.endpoint_variable is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +78,16 @@ class Model:
     license: str
     source: str
     rounded: bool = False
+    kv_bytes: int | None = None  # of the KV cache for each token, in 16 bit
+    gigabytes: dict[str, float] = field(default_factory=dict)  # route -> download, where its makers say how large it is
     stand_in: str | None = None
     ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
+
+    def needs_gb(self, context: int = TALK) -> float | None:
+        """Memory for the smallest download and a context of so many tokens, in GB; None where one is not known."""
+        if not self.gigabytes or self.kv_bytes is None:
+            return None
+        return min(self.gigabytes.values()) + self.kv_bytes * context / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +99,21 @@ class Key:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """Other hardware for the route onnx: an execution provider that comes as a package with a library to register."""
+
+    name: str
+    title: str
+    module: str  # has get_library_path()
+    registers: str  # the provider's name in ONNX Runtime
+    options: dict[str, str]
+    extra: str  # of pyproject.toml
+    machines: str
+    build: str
+    source: str
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All rows, by name, in the order of the file."""
@@ -84,72 +121,92 @@ class Catalog:
     routes: dict[str, Route]
     models: dict[str, Model]
     keys: dict[str, Key]
+    providers: dict[str, Provider]
 
 
-Row = TypeVar("Row", Route, Model, Key)
+Row = TypeVar("Row", Route, Model, Key, Provider)
 
 
 @cache
 def load(file: Path = FILE) -> Catalog:
     """Reads and checks the catalogue. Raises CatalogError."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogError(f"{file.name} cannot be read: {error}.") from None
-    unknown = set(tables) - {"route", "model", "key"}
+    unknown = set(tables) - {"route", "model", "key", "provider"}
     if unknown:
         raise CatalogError(f"{file.name}: unknown table {sorted(unknown)[0]!r}.")
-    catalog = Catalog(_rows(tables, "route", Route), _rows(tables, "model", Model), _rows(tables, "key", Key))
-    _check_links(catalog)
+    lines = text.splitlines()
+    routes, models = _rows(tables, "route", Route, lines), _rows(tables, "model", Model, lines)
+    keys, providers = _rows(tables, "key", Key, lines), _rows(tables, "provider", Provider, lines)
+    catalog = Catalog(routes, models, keys, providers)
+    _check_links(catalog, lines)
     return catalog
 
 
-def _rows(tables: dict[str, Any], kind: str, cls: type[Row]) -> dict[str, Row]:
+def _where(lines: list[str], kind: str, number: int, name: object, field: str = "") -> str:
+    """ "catalog.toml, line 12, route 'onnx'": the line of the field in the row with that number, else of the row."""
+    begins = [i for i, line in enumerate(lines) if line.strip() == f"[[{kind}]]"]
+    first = begins[number - 1] if number <= len(begins) else 0  # a row may be written in another way
+    last = begins[number] if number < len(begins) else len(lines)
+    written = re.compile(rf"{re.escape(field)}\s*[=.]")
+    line = next((i for i in range(first, last) if field and written.match(lines[i])), first)
+    return f"catalog.toml, line {line + 1}, {kind} {name!r}"
+
+
+def _rows(tables: dict[str, Any], kind: str, cls: type[Row], lines: list[str]) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for number, table in enumerate(tables.get(kind, []), 1):
-        where = f"catalog.toml, {kind} {table.get('name', f'number {number}')!r}"
+        where = partial(_where, lines, kind, number, table.get("name", f"number {number}"))
         row = cls(**_checked(table, cls, where))
         if row.name in rows:
-            raise CatalogError(f"{where}: the name is used twice.")
+            raise CatalogError(f"{where('name')}: the name is used twice.")
         rows[row.name] = row
     return rows
 
 
-def _checked(table: dict[str, Any], cls: type[Row], where: str) -> dict[str, Any]:
+def _checked(table: dict[str, Any], cls: type[Row], where: Callable[[str], str]) -> dict[str, Any]:
     known = {f.name: f for f in fields(cls)}
     for name in table:
         if name not in known:
-            raise CatalogError(f"{where}: unknown field {name!r}; known are {', '.join(known)}.")
+            raise CatalogError(f"{where(name)}: unknown field {name!r}; known are {', '.join(known)}.")
     for name, f in known.items():
         if name in table:
             wanted = _TYPES[str(f.type)]
             if type(table[name]) is not wanted:
-                raise CatalogError(f"{where}: {name} must be of type {wanted.__name__}, not {table[name]!r}.")
+                raise CatalogError(f"{where(name)}: {name} must be of type {wanted.__name__}, not {table[name]!r}.")
         elif f.default is MISSING and f.default_factory is MISSING:
-            raise CatalogError(f"{where}: {name} is missing.")
+            raise CatalogError(f"{where('')}: {name} is missing.")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
-def _check_links(catalog: Catalog) -> None:
+def _check_links(catalog: Catalog, lines: list[str]) -> None:
     """What one row says of another must be true."""
 
-    def need(good: bool, row: Route | Model, problem: str) -> None:
+    def need(good: bool, row: Route | Model, field: str, problem: str) -> None:
         if not good:
-            raise CatalogError(f"catalog.toml, {type(row).__name__.lower()} {row.name!r}: {problem}.")
+            kind, rows = type(row).__name__.lower(), catalog.routes if isinstance(row, Route) else catalog.models
+            where = _where(lines, kind, list(rows).index(row.name) + 1, row.name, field)
+            raise CatalogError(f"{where}: {problem}.")
 
     pockets = {name for name, model in catalog.models.items() if model.kind == "pocket"}
-    for route in catalog.routes.values():
-        need(route.status in STATUS, route, f"status {route.status!r} is none of {', '.join(STATUS)}")
-        need(route.pocket in pockets, route, f"pocket {route.pocket!r} is not a pocket model of this file")
-        need(route.name in getattr(catalog.models.get(route.live), "ids", {}), route, f"no id for {route.live!r}")
-        need(bool(route.precisions), route, "precisions is empty")
-        need(route.key_variable in {None, *catalog.keys}, route, f"key {route.key_variable!r} has no row")
-    for model in catalog.models.values():
-        need(model.kind in KINDS, model, f"kind {model.kind!r} is none of {', '.join(KINDS)}")
-        need(model.parameters > 0 and model.context > 0, model, "parameters and context must be above 0")
-        need(model.kind == "pocket" or model.stand_in in pockets, model, "a real model needs a pocket stand_in")
-        need(set(model.ids) <= set(catalog.routes), model, "ids names a route that has no row")
-        need(all(i.count("/") >= 1 for i in model.ids.values()), model, "an id is owner/name")
+    for r in catalog.routes.values():
+        need(r.status in STATUS, r, "status", f"status {r.status!r} is none of {', '.join(STATUS)}")
+        need(r.pocket in pockets, r, "pocket", f"pocket {r.pocket!r} is not a pocket model of this file")
+        need(r.name in getattr(catalog.models.get(r.live), "ids", {}), r, "live", f"no id for {r.live!r}")
+        one_sort = "precisions belong to every route without a server, and to no other"
+        need(bool(r.precisions) != r.hosted, r, "precisions", one_sort)
+        need(r.key_variable in {None, *catalog.keys}, r, "key_variable", f"key {r.key_variable!r} has no row")
+    for m in catalog.models.values():
+        need(m.kind in KINDS, m, "kind", f"kind {m.kind!r} is none of {', '.join(KINDS)}")
+        need(m.parameters > 0, m, "parameters", "parameters must be above 0")
+        need(m.context > 0, m, "context", "context must be above 0")
+        need(m.kind == "pocket" or m.stand_in in pockets, m, "stand_in", "a real model needs a pocket stand_in")
+        need({*m.ids, *m.gigabytes} <= set(catalog.routes), m, "ids", "ids or gigabytes: no such route")
+        local = [name for route, name in m.ids.items() if not catalog.routes[route].hosted]
+        need(all("/" in name for name in local), m, "ids", "an id for Hugging Face is owner/name")
 
 
 def variable(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The commands that need the packages: ask, doctor, bench, pocket. `python -m utils` hands them on to `main`.
+"""The commands that need the packages: ask, doctor, serve, ... `python -m utils` hands them on to `main`.
 
 It reads arguments and prints. What an answer, a finding or a measurement is, other modules know.
 """
@@ -6,6 +6,8 @@ It reads arguments and prints. What an answer, a finding or a measurement is, ot
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import math
 import os
 import sys
@@ -51,6 +53,10 @@ def _speak_plainly() -> None:
     export.say = _note
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 def _note(text: str) -> None:
     """Progress goes to whatever stderr is now."""
     print(text, file=sys.stderr, flush=True)
@@ -93,8 +99,13 @@ def _footer(answer: Completion) -> str:
 def _doctor(argv: list[str]) -> int:
     from utils.doctor import check
 
-    _parser("doctor", "Say what runs on this machine, and what would be needed for more.").parse_args(argv)
+    parser = _parser("doctor", "Say what runs on this machine, and what would be needed for more.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    given = parser.parse_args(argv)
     findings = check()
+    if given.json:
+        print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
+        return int(any(f.status == "missing" for f in findings))
     name, detail = max(len(f.name) for f in findings), max(len(f.detail) for f in findings)
     for f in findings:
         print(f"{STATUS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}".rstrip())
@@ -113,9 +124,52 @@ def _bench(argv: list[str]) -> int:
         help="pairs of runs (default 9; four times as many for the short ones)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--only", choices=bench.PARTS, action="append", help="measure this part (may be given twice)")
     given = parser.parse_args(argv)
-    rows = bench.run(given.pairs)
+    rows = bench.run(given.pairs, tuple(given.only or bench.PARTS))
     print(bench.as_json(rows) if given.json else bench.as_table(rows))
+    return int(any(row.kept is False for row in rows))
+
+
+def _fetch(argv: list[str]) -> int:
+    from utils.backends.fetch import fetch
+
+    parser = _parser("fetch", "Download a real model. It says how large it is first, and goes on where it stopped.")
+    parser.add_argument("model", help="a name of the catalogue, such as phi-3.5-mini")
+    parser.add_argument(
+        "--for", dest="route", default="onnx", metavar="ROUTE", help="onnx (default), transformers, ..."
+    )
+    given = parser.parse_args(argv)
+    fetch(given.model, given.route, _note)
+    return 0
+
+
+def _serve(argv: list[str]) -> int:
+    from utils.server import serve
+
+    parser = _parser("serve", "Offer pocket models to OpenAI's, Azure's and Ollama's clients, until Ctrl-C.")
+    parser.add_argument("--model", help="the model that answers by default, or a model folder to offer instead")
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="listen here (default: this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="listen on this port (default 8000; 0: any)"
+    )
+    parser.add_argument("--route", default="onnx", help="the runtime that runs the models (default onnx)")
+    parser.add_argument("--key", help="a key that every client must send; needed where others can reach this machine")
+    parser.add_argument("--slots", type=int, default=1, metavar="N", help="answers at a time for each model (1)")
+    serve(**vars(parser.parse_args(argv)), say=_say)
+    return 0
+
+
+def _catalog(argv: list[str]) -> int:
+    from utils.backends.drift import check
+
+    parser = _parser("catalog", "Compare the catalogue with what the services offer today.")
+    parser.add_argument("action", choices=["check"])
+    parser.parse_args(argv)
+    for route, model, state in check():
+        print(f"{route:<15}{model:<20}{state}")
     return 0
 
 
@@ -125,4 +179,12 @@ def _pocket(argv: list[str]) -> int:
     return pocket(argv)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"ask": _ask, "doctor": _doctor, "bench": _bench, "pocket": _pocket}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "ask": _ask,
+    "doctor": _doctor,
+    "fetch": _fetch,
+    "serve": _serve,
+    "catalog": _catalog,
+    "bench": _bench,
+    "pocket": _pocket,
+}

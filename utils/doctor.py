@@ -5,19 +5,19 @@ Looks, and changes nothing; imports no large library. Keys are reported as set o
 
 from __future__ import annotations
 
-import http.client
 import importlib.metadata
-import ipaddress
-import json
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, cast
-from urllib.parse import urlsplit
 
 from utils import catalog, pocket
+from utils.backends import address
 from utils.backends.target import downloaded
 from utils.errors import BackendError
 from utils.pocket import export, weights
@@ -30,7 +30,6 @@ PACKAGES = {
     "jupyterlab": "4.6",
     "ipywidgets": "8.1",
 }
-OLLAMA_WAIT = 0.3  # seconds
 GB = 1e9
 
 
@@ -45,9 +44,9 @@ class Finding:
 
 
 def check() -> list[Finding]:
-    """All findings, what the lessons need first. Takes well under a second."""
+    """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
     needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
-    return [*needed, *_runtimes(), _gpu(), _real_weights(), _ollama(), *_keys()]
+    return [*needed, *_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
 
 
 def _python() -> Finding:
@@ -113,7 +112,7 @@ def _exports() -> Iterator[Finding]:
 
 def _runtimes() -> Iterator[Finding]:
     for route in catalog.load().routes.values():
-        if route.extra is None:
+        if route.extra is None or route.hosted:
             continue  # belongs to requirements.txt and has been said above
         try:
             versions = [importlib.metadata.version(name.partition("[")[0]) for name in route.packages.values()]
@@ -121,6 +120,15 @@ def _runtimes() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             fix = f'Optional: `pip install -e ".[{route.extra}]"` adds the route {route.name}.'
             yield Finding(route.title, "warn", "not installed", fix)
+
+
+def _providers() -> Iterator[Finding]:
+    for row in catalog.load().providers.values():
+        if find_spec(row.module) is not None:
+            yield Finding(row.title, "ok", f"installed; ONNX_PROVIDER={row.name} uses it for the route onnx")
+        else:
+            fix = f'Optional, for {row.machines}: `pip install -e ".[{row.extra}]"`, else `{row.build}`.'
+            yield Finding(row.title, "warn", "not installed", fix)
 
 
 def _gpu() -> Finding:
@@ -138,29 +146,68 @@ def _gpu() -> Finding:
 
 
 def _real_weights() -> Finding:
-    found = {m.name for m in catalog.load().models.values() for name in m.ids.values() if downloaded(name)}
+    found = {m.name for m in catalog.load().models.values() for name in _hugging_face(m) if downloaded(name)}
     if found:
         return Finding("Real Phi weights", "ok", ", ".join(sorted(found)))
     return Finding("Real Phi weights", "warn", "none on this machine", "Optional: lesson 00 says how to get them.")
 
 
-def _ollama() -> Finding:
-    address = urlsplit("//" + (catalog.variable("OLLAMA_HOST") or "").split("://")[-1])
+def _hugging_face(model: catalog.Model) -> list[str]:
+    routes = catalog.load().routes
+    return [name for route, name in model.ids.items() if not routes[route].hosted]
+
+
+def _fit() -> Finding:
+    """Which real models this machine's memory can hold, 4-bit weights and the KV cache of a short talk together."""
     try:
-        host, port = address.hostname or "127.0.0.1", address.port or 11434
-        host = "127.0.0.1" if host in ("localhost", "0.0.0.0", "::") else host
-        here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        host, port, here = "OLLAMA_HOST", 0, False
-    if not here:
-        return Finding("Ollama", "warn", f"{host} is another machine: not asked", "Optional.")
+        import psutil
+    except ImportError:
+        return Finding("Real models that fit", "warn", "unknown", SETUP)
+    free = psutil.virtual_memory().available / GB
+    sizes = {model.name: model.needs_gb() for model in catalog.load().models.values()}
+    fits = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need < free]
+    large = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need >= free]
+    detail = f"{', '.join(fits) or 'none'}{'; too large: ' + ', '.join(large) if large else ''}"
+    fix = "" if fits else "Optional. Close other programs to make room; the pocket models need none of it."
+    return Finding("Real models that fit", "ok" if fits else "warn", detail, fix)
+
+
+def _servers() -> list[Finding]:
+    """All at once: one that does not answer takes as long as all of them."""
+    rows = [route for route in catalog.load().routes.values() if route.hosted]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        return list(pool.map(_server, rows))
+
+
+def _server(route: catalog.Route) -> Finding:
+    def note(detail: str, fix: str) -> Finding:
+        return Finding(route.title, "warn", f"{detail}: a pocket model answers", f"Optional: {fix}")
+
+    own = address.own_endpoint(route)
     try:
-        connection = http.client.HTTPConnection(host, port, timeout=OLLAMA_WAIT)  # knows no proxy
-        connection.request("GET", "/api/version")
-        version = json.loads(connection.getresponse().read(1000))["version"]
-        return Finding("Ollama", "ok", f"version {str(version)[:20]} on port {port}")
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return Finding("Ollama", "warn", f"does not answer on port {port}", "Optional: `ollama serve` starts it.")
+        for package in route.packages.values():
+            importlib.metadata.version(package)
+        if route.status == "retired" and not own:
+            return note("switched off", route.instead or "")
+        if route.endpoint is None and not own:
+            return note("no endpoint", f"set {route.endpoint_variable} and {route.key_variable}.")
+        if route.key_variable and not own and not address.key_of(route):
+            return note("no key", f"set {route.key_variable}.")
+        url, before = address.endpoint(route), time.perf_counter()
+        if not address.reachable(url):
+            return note(f"does not answer at {url}", route.start or "is the network there?")
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(route.title, "warn", "its client is not installed", SETUP)
+    except BackendError as error:
+        return Finding(route.title, "warn", "cannot be asked", str(error))
+    milliseconds = 1000 * (time.perf_counter() - before)
+    if route.name != "ollama":
+        return Finding(route.title, "ok", f"connects to {url} in {milliseconds:.0f} ms")
+    models = address.ollama_models(url)
+    if models is None:
+        return note(f"something else answers at {url}", "is OLLAMA_HOST right?")
+    names = ", ".join(sorted(name for name in models if not name.endswith(":latest"))[:5])
+    return Finding(route.title, "ok", f"at {url}, with {names or 'no model yet: `ollama pull phi3.5` gets one'}")
 
 
 def _keys() -> Iterator[Finding]:

@@ -8,20 +8,17 @@ from utils.errors import BadInput, BadModel, NotInstalled
 
 
 @pytest.mark.parametrize(
-    ("route", "said"),
+    ("route", "hint"),
     [
-        ("onix", "There is no route 'onix'. Did you mean 'onnx'?"),
-        (
-            "smoke-signals",
-            "There is no route 'smoke-signals'. There are: onnx, transformers, llama.cpp, openvino, mlx.",
-        ),
-        ("", "There is no route ''. There are: onnx, transformers, llama.cpp, openvino, mlx."),
+        ("onx", "Did you mean 'onnx'?"),
+        ("smoke-signals", f"There are: {', '.join(catalog.load().routes)}."),
+        ("", f"There are: {', '.join(catalog.load().routes)}."),
     ],
 )
-def test_an_unknown_route_is_named_with_the_known_ones(route, said):
+def test_an_unknown_route_is_named_with_the_known_ones(route, hint):
     with pytest.raises(BadInput) as caught:
         connect(route)
-    assert str(caught.value) == said
+    assert str(caught.value) == f"There is no route {route!r}. {hint}"
 
 
 def test_an_unknown_mode_is_named_with_where_it_came_from(monkeypatch):
@@ -51,6 +48,9 @@ SETUP = "python -m utils setup"
         ("openvino", "openvino-genai", 'pip install -e ".[openvino]"'),
         ("mlx", "mlx[cpu]", 'pip install -e ".[mlx]"'),
         ("llama.cpp", "xllamacpp", 'pip install -e ".[llama-cpp]"'),
+        ("ollama", "ollama", SETUP),
+        ("nim", "openai", SETUP),
+        ("github-models", "azure-ai-inference", SETUP),
     ],
 )
 def test_a_missing_package_is_named(monkeypatch, route, package, fix):
@@ -86,9 +86,10 @@ def test_offline_means_that_no_connection_is_tried(monkeypatch, route):
 
 def test_routes_are_those_whose_packages_are_here(monkeypatch):
     mlx = [] if sys.platform == "win32" else ["mlx"]  # it has no build for Windows
-    assert routes() == ["onnx", "transformers", "llama.cpp", "openvino", *mlx]
+    hosted = ["ollama", "nim", "github-models", "foundry"]
+    assert routes() == ["onnx", "transformers", "llama.cpp", "openvino", *mlx, *hosted]
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    assert routes() == ["onnx", "transformers", "openvino", *mlx]
+    assert routes() == ["onnx", "transformers", "openvino", *mlx, *hosted]
 
 
 def test_one_cell_asks_every_route():

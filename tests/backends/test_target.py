@@ -57,6 +57,29 @@ def test_a_real_model_in_a_folder_of_its_repository(hub):
     assert target("onnx", None, "auto").folder == folder
 
 
+def test_a_repository_that_the_catalogue_does_not_know_is_used_when_it_is_there(hub):
+    with pytest.raises(NotInstalled, match=r"`hf download someone/small-model`"):
+        target("transformers", "someone/small-model", "auto")
+    folder = put(hub, "someone/small-model", "config.json")
+    found = target("transformers", "someone/small-model", "auto")
+    assert (found.model, found.source, found.folder) == ("someone/small-model", "live", folder)
+    with pytest.raises(BadInput, match="mode 'offline' uses only those"):
+        target("transformers", "someone/small-model", "offline")
+
+
+def test_a_commit_pins_what_is_used(hub):
+    put(hub, "someone/small-model", "config.json")  # the branch main
+    pinned = f"someone/small-model@{'a' * 40}"
+    with pytest.raises(NotInstalled, match=f"--revision {'a' * 40}`"):
+        target("transformers", pinned, "live")
+    folder = hub / "models--someone--small-model" / "snapshots" / ("a" * 40)
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert target("transformers", pinned, "live").folder == folder
+    with pytest.raises(BadInput, match="must have 40 digits"):
+        target("transformers", "someone/small-model@main", "live")
+
+
 def test_a_stand_in_never_bears_the_real_name():
     found = target("onnx", "phi-3.5-mini", "auto")
     assert (found.model, found.source) == (POCKET, "pocket")
@@ -89,13 +112,13 @@ def test_a_stand_in_never_bears_the_real_name():
             "pocket-phi-3-mini is a pocket model, but mode 'live' means the real thing.",
         ),
         ("transformers", f"{POCKET}:int4", "auto", Unsupported, "The route transformers has no int4. It has: fp32."),
-        ("onnx", "phi-3.5-mini", "live", NotInstalled, f'Phi-3.5-mini-instruct-onnx --include "{ONNX_PHI}/*"`'),
+        ("onnx", "phi-3.5-mini", "live", NotInstalled, "`python -m utils fetch phi-3.5-mini --for onnx`"),
         (
             "transformers",
             None,
             "live",
             NotInstalled,
-            "(about 7.6 GB) with `hf download microsoft/Phi-3.5-mini-instruct`",
+            "(about 7.6 GB) with `python -m utils fetch phi-3.5-mini --for transformers`",
         ),
     ],
 )

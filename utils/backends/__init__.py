@@ -10,29 +10,41 @@ import importlib
 import importlib.util
 import os
 from typing import cast, get_args
+from urllib.parse import urlsplit
 
 from utils import catalog
-from utils.backends.target import resolve, suggest
+from utils.backends.address import Address, find
+from utils.backends.target import Target, resolve, suggest
+from utils.catalog import Route
 from utils.core import Backend, Mode
 from utils.errors import BadInput, NotInstalled
 
 
-def connect(route: str, model: str | os.PathLike[str] | None = None, *, mode: Mode | None = None) -> Backend:
-    """Loads a model and returns the backend that runs it.
+def connect(
+    route: str,
+    model: str | os.PathLike[str] | None = None,
+    *,
+    mode: Mode | None = None,
+    client: str | None = None,
+) -> Backend:
+    """Loads a model, or finds the server that has it, and returns the backend that runs it.
 
-    `model`: a name of the catalogue, optionally with a precision ("pocket-phi-3-mini:int4"), or a model folder.
-    `mode`: "offline" uses pocket models only, "live" the real thing or an error, "auto" the real thing if it is on
-    this machine, else its pocket stand-in; the default is SLM_MODE, else "auto". Raises BackendError.
+    `model`: a name of the catalogue, optionally with a precision ("pocket-phi-3-mini:int4"), a model folder, or a
+    name that only the server knows. `mode`: "offline" uses pocket models only, "live" the real thing or an error,
+    "auto" the real thing if it can be reached, else its pocket stand-in; the default is SLM_MODE, else "auto". A
+    pocket model on a server's route is asked through the same client library, over the course server.
+    `client`: another client library than the route's first, such as "openai" on github-models. Raises BackendError.
     """
     routes = catalog.load().routes
     if route not in routes:
         raise BadInput(f"There is no route {route!r}. {suggest(route, list(routes))}")
     row = routes[route]
-    target = resolve(row, None if model is None else os.fspath(model), _mode(mode))
+    wanted, chosen = None if model is None else os.fspath(model), _mode(mode)
+    target: Target | Address = find(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)
     try:
-        module = importlib.import_module(row.module)
+        module = importlib.import_module(_module(row, target, client))
     except ImportError as error:
-        missing = row.packages.get((error.name or "").partition(".")[0])
+        missing = _missing(row, error.name or "")
         if missing is None:
             raise
         fix = f'pip install -e ".[{row.extra}]"' if row.extra else "python -m utils setup"
@@ -40,6 +52,24 @@ def connect(route: str, model: str | os.PathLike[str] | None = None, *, mode: Mo
             f"The route {route} needs the package {missing}, which is missing or broken. Run `{fix}`."
         ) from None
     return cast(Backend, module.load(target))
+
+
+def _module(row: Route, target: Target | Address, client: str | None) -> str:
+    """Where the backend is: the route's own, or the one for another client library."""
+    if client is None and isinstance(target, Address) and urlsplit(target.url).path.endswith("/v1"):
+        client = "openai" if "openai" in row.clients else None  # an address like that speaks OpenAI's format only
+    if client is None:
+        return row.module
+    if client not in row.clients:
+        others = f"It has: {', '.join(row.clients)}." if row.clients else "It has only one."
+        raise BadInput(f"The route {row.name} has no client {client!r}. {others}")
+    return row.clients[client]
+
+
+def _missing(row: Route, module: str) -> str | None:
+    """The package of the route that would bring `module`."""
+    packages = row.packages | ({"openai": "openai"} if row.clients else {})
+    return next((package for name, package in packages.items() if f"{module}.".startswith(f"{name}.")), None)
 
 
 def routes() -> list[str]:

@@ -48,10 +48,10 @@ class LlamaCppBackend(LocalBackend):
         except (RuntimeError, OSError, ValueError, LookupError) as error:
             raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        return self._ids(self._ask("/apply-template", messages=conversation)["prompt"])
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._ask("/apply-template", messages=conversation)["prompt"])
 
-    def _ids(self, text: str) -> list[int]:
+    def _tokens(self, text: str) -> list[int]:
         return cast(list[int], self._ask("/tokenize", content=text, add_special=False, parse_special=True)["tokens"])
 
     def _step(self) -> Callable[[int], str | None]:
@@ -75,6 +75,7 @@ class LlamaCppBackend(LocalBackend):
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
         asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
+        asked["ignore_eos"] = self.force_length
         asked |= {"temperature": 0.0, "samplers": ["temperature"], "seed": options.seed}
         if not options.greedy:
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}

@@ -16,11 +16,13 @@ from utils.errors import BackendError, TooLong, Unsupported
 
 class LocalBackend(ABC):
     """A backend whose model lies in this process. A runtime sets `name`, `context` (tokens) and `_ends` (the ids that
-    end an answer), and brings the five methods below that have no body.
+    end an answer), and brings the six methods below that have no body. `force_length` makes every answer max_tokens
+    long, for measuring.
     """
 
     name: str
     context: int
+    force_length = False
     _ends: frozenset[int] = frozenset()
 
     def __init__(self, target: Target) -> None:
@@ -29,13 +31,22 @@ class LocalBackend(ABC):
     def __repr__(self) -> str:
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        return frozenset() if self.force_length else self._ends
+
     @abstractmethod
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         """New token ids one by one, up to and including the end token. Raises BackendError."""
 
     @abstractmethod
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        """The conversation in the model's chat template, as token ids."""
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        """The conversation in the model's chat template."""
+
+    @abstractmethod
+    def _tokens(self, text: str) -> list[int]:
+        """The text as token ids, special tokens by their names, none added."""
 
     @abstractmethod
     def _step(self) -> Callable[[int], str | None]:
@@ -51,13 +62,20 @@ class LocalBackend(ABC):
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """What the model is given for `messages`. Raises BackendError."""
-        return self._encode(turns(self, messages))
+        return self._tokens(self._render(turns(self, messages)))
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """The answer, token by token. Raises BackendError."""
-        ids = self.prompt_ids(messages)
+        return self._answer(self.prompt_ids(messages), options)
+
+    def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
+        """How `text` goes on, token by token, without a chat template. Raises BackendError."""
+        plain = turns(self, [{"role": "user", "content": text}])[0]["content"]
+        return self._answer(self._tokens(plain), options)
+
+    def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)
-        return chunks(self.generate(ids, options), text, self._ends, len(ids))
+        return chunks(self.generate(ids, options), text, self.ends, len(ids))
 
     def close(self) -> None:
         """Frees the model. May be called twice."""
@@ -70,6 +88,9 @@ class TokenizersBackend(LocalBackend):
     """A local backend that decodes with Hugging Face's `tokenizers`. A runtime sets `_fast` as well, a `Tokenizer`."""
 
     _fast: Any
+
+    def _tokens(self, text: str) -> list[int]:
+        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
 
     def _step(self) -> Callable[[int], str | None]:
         from tokenizers.decoders import DecodeStream  # here: the route onnx starts without it

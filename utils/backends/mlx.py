@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import mlx.core as mx
 import mlx_lm
@@ -42,9 +42,8 @@ class MlxBackend(TokenizersBackend):
         self.context = int(settings["max_position_embeddings"])
         self._ends = frozenset(map(int, wrapped.eos_token_ids))
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
@@ -54,7 +53,7 @@ class MlxBackend(TokenizersBackend):
             prompt = mx.array(list(ids))
             for token, _ in generate_step(prompt, self._model, max_tokens=limit, sampler=_chooser(options)):
                 yield int(token)
-                if token in self._ends:
+                if token in self.ends:
                     return
         except RuntimeError as error:
             raise BackendError(f"MLX could not go on: {str(error)[:200]}") from None

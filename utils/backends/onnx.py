@@ -5,16 +5,21 @@ It knows nothing of where a model comes from; a folder that is not in ONNX forma
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import onnxruntime_genai as og
 
+from utils import catalog
 from utils.backends.local import LocalBackend, room
 from utils.backends.target import Target
 from utils.core import Options
-from utils.errors import BackendError, BadInput, BadModel
+from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
 og.disable_telemetry_events()
@@ -22,30 +27,32 @@ STRICT_JSON = {"x-guidance": {"whitespace_flexible": False}}  # else a tiny mode
 
 
 class OnnxBackend(LocalBackend):
-    """A model loaded by ONNX Runtime GenAI. `force_length` makes every answer max_tokens long, for measuring."""
+    """A model loaded by ONNX Runtime GenAI."""
 
     name = "onnx"
 
-    def __init__(self, target: Target, *, force_length: bool = False) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.folder = target.folder
         if not (self.folder / "genai_config.json").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"onnx-{target.precision}"))
         try:
-            self._model = og.Model(str(self.folder))
+            self._model = og.Model(_config(self.folder))
             self._tokenizer = og.Tokenizer(self._model)
             self.context = int(json.loads((self.folder / "genai_config.json").read_bytes())["model"]["context_length"])
+        except BackendError:
+            raise
         except Exception as error:
             said = str(error)[:200]
             raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
-        self._force_length = force_length
-        if not force_length:
-            self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
-        self._spare: tuple[int, Any] = (0, None)  # an idle greedy generator and the length it was built for
+        self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
+        self._spare: list[tuple[int, Any]] = []  # an idle greedy generator, and the length it was built for
         self._exact: Any = None
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True))
+
+    def _tokens(self, text: str) -> list[int]:
         return cast(list[int], self._tokenizer.encode(text).tolist())
 
     def _step(self) -> Callable[[int], str | None]:
@@ -60,7 +67,7 @@ class OnnxBackend(LocalBackend):
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
-        reusable = options.greedy and options.schema is None and not self._force_length
+        reusable = options.greedy and options.schema is None and not self.force_length
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
         try:
             if generator is None:
@@ -70,28 +77,28 @@ class OnnxBackend(LocalBackend):
                 generator.generate_next_token()
                 token = int(generator.get_next_tokens()[0])
                 yield token
-                if token in self._ends:
+                if token in self.ends:
                     break
         except RuntimeError as error:
             reusable = False
             raise BackendError(f"ONNX Runtime GenAI could not go on: {str(error)[:200]}") from None
         finally:
             if reusable and not self.closed:
-                self._spare = (length, generator)
+                self._spare[:] = [(length, generator)]
 
     def _idle(self, needed: int) -> tuple[int, Any]:
         """Building a generator takes longer than a short answer, so the last greedy one is kept and rewound."""
-        length, generator = self._spare
-        if needed > length:
-            return 0, None
-        self._spare = (0, None)  # taken: a second stream at the same time builds its own
-        generator.rewind_to(0)
-        return length, generator
+        with suppress(IndexError):
+            length, generator = self._spare.pop()  # a second stream at the same time builds its own
+            if needed <= length:
+                generator.rewind_to(0)
+                return length, generator
+        return 0, None
 
     def _new(self, needed: int, options: Options) -> tuple[int, Any]:
         """A generator with room for `needed` tokens, and some more, for the next prompt's sake."""
-        length = needed if self._force_length else min(self.context, max(1024, 1 << (needed - 1).bit_length()))
-        search: dict[str, Any] = {"max_length": length, "min_length": length if self._force_length else 0}
+        length = needed if self.force_length else min(self.context, max(1024, 1 << (needed - 1).bit_length()))
+        search: dict[str, Any] = {"max_length": length, "min_length": length if self.force_length else 0}
         if not options.greedy:
             search |= {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
             search |= {"random_seed": options.seed}
@@ -107,8 +114,44 @@ class OnnxBackend(LocalBackend):
             raise
 
     def _free(self) -> None:
-        self._spare = (0, None)
+        self._spare.clear()
         self._tokenizer = self._model = None
+
+
+def _config(folder: Path) -> Any:
+    """What to load, and on which hardware: ONNX_PROVIDER names a provider of the catalogue, else the folder decides.
+
+    Raises BadInput, NotInstalled or Unsupported. What a provider cannot run ONNX Runtime gives to the processor; it
+    says so on stderr only.
+    """
+    config, wanted = og.Config(str(folder)), (catalog.variable("ONNX_PROVIDER") or "cpu").lower()
+    providers = catalog.load().providers
+    if wanted == "cpu":
+        return config
+    if wanted not in providers:
+        raise BadInput(f"ONNX_PROVIDER is {wanted!r}, but it must be one of cpu, {', '.join(providers)}.")
+    row = providers[wanted]
+    try:
+        library = importlib.import_module(row.module).get_library_path()
+    except ImportError:
+        raise NotInstalled(
+            f'{row.title} needs a package: run `pip install -e ".[{row.extra}]"` (for {row.machines}), or build ONNX '
+            f"Runtime GenAI with it: `{row.build}`."
+        ) from None
+    try:
+        _registered(row.registers, library)
+        config.clear_providers()
+        config.append_provider(row.registers)
+        for option, value in row.options.items():
+            config.set_provider_option(row.registers, option, value)
+    except RuntimeError as error:
+        raise Unsupported(f"{row.title} does not start here: {str(error)[:200]}. It is for {row.machines}.") from None
+    return config
+
+
+@cache
+def _registered(name: str, library: str) -> None:
+    og.register_execution_provider_library(name, library)
 
 
 load = OnnxBackend  # what `connect` calls

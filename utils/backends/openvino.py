@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -49,10 +50,12 @@ class OpenVinoBackend(TokenizersBackend):
             said = str(error).strip().splitlines()[-1][:200]
             raise BadModel(f"{self.folder} cannot be loaded: {said}. Delete it and make it again.") from None
         self._ends = frozenset({*config.stop_token_ids, config.eos_token_id} - {-1})
-        self._numbers = itertools.count()
+        self._numbers, self._stepping = itertools.count(), threading.Lock()
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(genai.ChatHistory(conversation), add_generation_prompt=True))
+
+    def _tokens(self, text: str) -> list[int]:
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return cast(list[int], ids.tolist())
 
@@ -64,7 +67,9 @@ class OpenVinoBackend(TokenizersBackend):
         try:
             while handle.get_status() == genai.GenerationStatus.RUNNING or handle.can_read():
                 if not handle.can_read():
-                    self._pipeline.step()
+                    with self._stepping:  # a step makes a token for every answer that is being made
+                        if not handle.can_read():
+                            self._pipeline.step()
                     continue
                 for output in handle.read().values():
                     yield from output.generated_ids
@@ -74,7 +79,8 @@ class OpenVinoBackend(TokenizersBackend):
             handle.stop()
 
     def _request(self, ids: Sequence[int], limit: int, options: Options) -> Any:
-        config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self._ends), rng_seed=options.seed)
+        config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self.ends), rng_seed=options.seed)
+        config.ignore_eos = self.force_length
         if not options.greedy:
             config.do_sample, config.temperature, config.top_p = True, options.temperature, options.top_p
         return self._pipeline.add_request(next(self._numbers), ov.Tensor(np.array([ids], np.int64)), config)

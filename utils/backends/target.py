@@ -6,6 +6,7 @@ It reads no weights and opens no connection; real models are looked for in Huggi
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -37,7 +38,7 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
     models = catalog.load().models
     row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
     if row is None:
-        return _own_folder(route, name, precision)
+        return _from_hub(name, mode, precision) or _own_folder(route, name, precision)
     if row.kind == "pocket":
         if mode == "live":
             raise BadInput(f"{name} is a pocket model, but mode 'live' means the real thing. Name a real model.")
@@ -50,7 +51,7 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
     if found:
         return Target(model=row.name, source="live", folder=found, precision=precision)
     if mode == "live":
-        raise NotInstalled(_how_to_download(row, row.ids[route.name]))
+        raise NotInstalled(_how_to_download(row, route.name))
     stand_in = cast(str, row.stand_in)
     return _target(route, stand_in, "pocket", pocket.folder(stand_in), precision)
 
@@ -79,6 +80,28 @@ def _target(route: Route, name: str, source: Source, folder: Path, precision: st
     return Target(model=shown, source=source, folder=folder, precision=precision)
 
 
+def _from_hub(name: str, mode: Mode, precision: str) -> Target | None:
+    """owner/repository or owner/repository@commit of Hugging Face, which must have been downloaded; None for others.
+
+    A name without a commit is whatever was downloaded last; with one it stays the same for ever. Raises BadInput or
+    NotInstalled.
+    """
+    repository, at, commit = name.partition("@")
+    if Path(name).expanduser().exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or name.startswith("."):
+        return None
+    if at and not re.fullmatch("[0-9a-f]{40}", commit):
+        raise BadInput(f"The commit after @ must have 40 digits of 0-9 and a-f, not {commit!r:.60}.")
+    folder = downloaded(repository, commit or None)
+    if mode == "offline":
+        if folder is None:
+            return None  # it may as well be a folder's name with a slip of the pen
+        raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those.")
+    if folder is None:
+        revision = f" --revision {commit}" if commit else ""
+        raise NotInstalled(f"{name} is not on this machine. Download it with `hf download {repository}{revision}`.")
+    return Target(model=name, source="live", folder=folder, precision=precision)
+
+
 def _own_folder(route: Route, name: str, precision: str) -> Target:
     """A model folder of the learner's, or a GGUF file."""
     folder = Path(name).expanduser()
@@ -93,13 +116,16 @@ def _names(route: Route) -> list[str]:
     return [m.name for m in catalog.load().models.values() if m.kind == "pocket" or route.name in m.ids]
 
 
-def downloaded(name: str) -> Path | None:
-    """The folder (or GGUF file) of `owner/repository[/folder]` in Hugging Face's cache, if it is there."""
+def downloaded(name: str, commit: str | None = None) -> Path | None:
+    """The folder (or GGUF file) of `owner/repository[/folder]` in Hugging Face's cache, if it is there.
+
+    `commit`: of that commit; without one, of the branch main as it was downloaded last.
+    """
     owner, repository, *below = name.split("/")
     hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
     cached = Path(hub).expanduser() / f"models--{owner}--{repository}"
     try:
-        revision = (cached / "refs" / "main").read_text().strip()
+        revision = commit or (cached / "refs" / "main").read_text().strip()
     except OSError:
         return None
     folder = cached.joinpath("snapshots", revision, *below)
@@ -113,11 +139,9 @@ def _holds_model(path: Path) -> bool:
     return any(next(path.glob(config), None) for config in CONFIGS)
 
 
-def _how_to_download(row: Model, name: str) -> str:
-    owner, repository, *below = name.split("/")
-    only = f' --include "{"/".join(below)}{"" if name.endswith(".gguf") else "/*"}"' if below else ""
-    size = f" (about {2 * row.parameters / 1e9:.1f} GB)" if name == row.ids.get("transformers") else ""
+def _how_to_download(row: Model, route: str) -> str:
+    size = f" (about {2 * row.parameters / 1e9:.1f} GB)" if route == "transformers" else ""
     return (
-        f"{row.title} is not on this machine. Download it{size} with `hf download {owner}/{repository}{only}`, "
+        f"{row.title} is not on this machine. Download it{size} with `python -m utils fetch {row.name} --for {route}`, "
         "or use mode 'auto' to be answered by its pocket stand-in."
     )

@@ -49,9 +49,8 @@ class TransformersBackend(TokenizersBackend):
         ends = self._model.generation_config.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
 
-    def _encode(self, conversation: list[dict[str, str]]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        return cast(list[int], self._fast.encode(text, add_special_tokens=False).ids)
+    def _render(self, conversation: list[dict[str, str]]) -> str:
+        return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
     def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
         limit = room(self, ids, options)
@@ -65,7 +64,7 @@ class TransformersBackend(TokenizersBackend):
                 step = choose(self._logits(step, cache))
                 token = int(step)
                 yield token
-                if token in self._ends:
+                if token in self.ends:
                     return
         except RuntimeError as error:  # out of memory, for example
             raise BackendError(f"PyTorch could not go on: {str(error)[:200]}") from None

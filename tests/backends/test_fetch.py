@@ -1,0 +1,218 @@
+"""Downloads, from a hub and an Ollama server on this machine that serve made-up weights."""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import types
+from contextlib import contextmanager
+
+import pytest
+
+from utils.backends.fetch import fetch
+from utils.errors import BadInput, NotRunning, UnknownModel
+
+REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
+INSIDE = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
+COMMIT = "c" * 40
+FILES = {f"{INSIDE}/genai_config.json": b"{}", f"{INSIDE}/model.onnx.data": os.urandom(11_000_000), "gpu/x.onnx": b"x"}
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """What huggingface_hub asks of a hub: the list of files, and each of them, whole or from some byte on."""
+
+    protocol_version = "HTTP/1.1"
+    damaged = False
+    asked: list = []  # noqa: RUF012 - what came, for the tests to look at
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        if path.startswith(f"/api/models/{REPO}/tree/"):
+            return self.json([{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in FILES.items()])
+        if path.startswith(f"/api/models/{REPO}"):
+            return self.json({"id": REPO, "sha": COMMIT, "siblings": [{"rfilename": name} for name in FILES]})
+        return self.file(path)
+
+    def do_HEAD(self):
+        self.file(self.path)
+
+    def file(self, path):
+        name = path.partition(f"/resolve/{COMMIT}/")[2] or path.partition("/resolve/main/")[2]
+        if not path.startswith(f"/{REPO}/") or name not in FILES:
+            return self.json({"error": "not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+        data, start = FILES[name], 0
+        etag = hashlib.sha256(data).hexdigest() if name.endswith(".data") else hashlib.sha1(data).hexdigest()
+        if wanted := re.match(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start = int(wanted[1])
+        if self.command == "GET":
+            self.asked.append((name, start))
+            if self.damaged:
+                data = data[:-1] + bytes([data[-1] ^ 1])
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        for field, value in {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Content-Length": len(data) - start}.items():
+            self.send_header(field, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data[start:])
+        return None
+
+    def json(self, body, status=200, fields=()):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        for field, value in {**dict(fields), "Content-Length": str(len(data))}.items():
+            self.send_header(field, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextmanager
+def served(handler):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def hub():
+    Hub.damaged = False
+    Hub.asked.clear()
+    with served(Hub) as address:
+        yield address
+
+
+def run(endpoint, home, *arguments, **settings):
+    """`python -m utils fetch ...` in a process of its own: the hub's address is read once, at import."""
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"} | settings
+    program = "import sys; from utils.cli import main; sys.exit(main(['fetch', *sys.argv[1:]]))"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+def test_a_model_is_fetched_once_and_then_found(hub, tmp_path, monkeypatch):
+    done = run(hub, tmp_path, "phi-3.5-mini", "--for", "onnx")
+    assert done.returncode == 0, done.stderr
+    assert f"0.0 GB of it still to download from {hub}" in done.stderr and "GB are free for" in done.stderr
+    assert done.stderr.index("still to download") < done.stderr.index("Ready in")
+    assert {name for name, _ in Hub.asked} == {name for name in FILES if name.startswith(INSIDE)}
+    from utils.backends.target import downloaded
+
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    folder = downloaded(f"{REPO}/{INSIDE}")
+    assert folder and (folder / "model.onnx.data").read_bytes() == FILES[f"{INSIDE}/model.onnx.data"]
+    Hub.asked.clear()
+    assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0 and not Hub.asked
+
+
+def test_a_download_goes_on_where_it_stopped(hub, tmp_path):
+    name, data = f"{INSIDE}/model.onnx.data", FILES[f"{INSIDE}/model.onnx.data"]
+    blobs = tmp_path / "hub" / f"models--{REPO.replace('/', '--')}" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hashlib.sha256(data).hexdigest()}.part").write_bytes(data[:7_000_000])
+    assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0
+    assert (name, 7_000_000) in Hub.asked
+
+
+def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path):
+    Hub.damaged = True
+    done = run(hub, tmp_path, "phi-3.5-mini")
+    assert done.returncode == 1 and "was damaged on its way and has been deleted" in done.stderr
+    Hub.damaged = False
+    again = run(hub, tmp_path, "phi-3.5-mini")
+    assert again.returncode == 0, again.stderr
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_no_hub_and_no_such_repository(hub, tmp_path):
+    done = run("http://127.0.0.1:9", tmp_path, "phi-3.5-mini")
+    assert done.returncode == 1 and "http://127.0.0.1:9 cannot be reached" in done.stderr
+    done = run(hub, tmp_path, "phi-3-mini-4k", "--for", "transformers")
+    assert done.returncode == 1 and "has no microsoft/Phi-3-mini-4k-instruct" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_download_without_room_is_not_begun(hub, tmp_path):
+    program = (
+        "import shutil, sys; from types import SimpleNamespace as N; shutil.disk_usage = lambda p: N(free=5e8)\n"
+        "from utils.cli import main; sys.exit(main(['fetch', 'phi-3.5-mini']))"
+    )
+    environment = os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1 and "only 0.5 GB are free" in done.stderr and not Hub.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "route", "kind", "said"),
+    [
+        ("phi-3.5-mini", "onix", BadInput, "There is no route 'onix'"),
+        ("phi-3.5-mimi", "onnx", UnknownModel, "has no phi-3.5-mimi. Did you mean 'phi-3.5-mini'"),
+        ("phi-4", "onnx", UnknownModel, "The route onnx has no phi-4"),
+        ("pocket-phi-3-mini", "onnx", BadInput, "is part of this repository"),
+        ("phi-4-mini", "nim", BadInput, "NVIDIA NIM runs its models itself"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said(name, route, kind, said):
+    with pytest.raises(kind, match=said):
+        fetch(name, route, print)
+
+
+# ---- through Ollama
+
+
+class Ollama(http.server.BaseHTTPRequestHandler):
+    """An Ollama server's /api/pull: lines of progress, or an error."""
+
+    lines: tuple = ()
+
+    def do_POST(self):
+        self.send_response(200)
+        self.end_headers()
+        for line in self.lines:
+            self.wfile.write(json.dumps(line).encode() + b"\n")
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def ollama(monkeypatch):
+    with served(Ollama) as address:
+        monkeypatch.setenv("OLLAMA_HOST", address)
+        yield Ollama
+
+
+def test_ollama_tells_how_far_it_is(ollama):
+    layer = [{"status": "pulling abc", "total": 2_200_000_000, "completed": n * 22_000_000} for n in range(101)]
+    ollama.lines = [{"status": "pulling manifest"}, *layer, {"status": "success"}]
+    said = []
+    fetch("phi-3.5-mini", "ollama", said.append)
+    assert said[0] == "pulling manifest" and said[-1] == "Ready: Ollama has phi3.5"
+    assert "pulling abc: 1.10 of 2.20 GB" in said and len(said) < 20
+
+
+def test_a_model_that_is_larger_than_the_memory_is_noted_first(ollama, monkeypatch):
+    ollama.lines = [{"status": "success"}]
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(available=2e9))
+    said = []
+    fetch("phi-3.5-mini", "ollama", said.append)
+    assert said[0] == "Note: phi-3.5-mini needs about 3.0 GB of memory in 4 bits, and 2.0 GB are free."
+
+
+def test_what_ollama_cannot_pull(ollama, monkeypatch):
+    ollama.lines = [{"error": "pull model manifest: file does not exist"}]
+    with pytest.raises(UnknownModel, match=r"Ollama cannot pull phi3\.5: pull model manifest"):
+        fetch("phi-3.5-mini", "ollama", print)
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    with pytest.raises(NotRunning, match=r"does not answer at http://127\.0\.0\.1:9.*ollama serve"):
+        fetch("phi-3.5-mini", "ollama", print)

@@ -1,0 +1,89 @@
+"""How a route finds its server, its model and its client, and what becomes of pictures."""
+
+import pytest
+
+from utils import catalog, connect
+from utils.backends import address, images
+from utils.errors import BadInput, UnknownModel
+
+MODEL = "pocket-phi-3-mini"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
+
+
+def test_a_client_that_a_route_does_not_have_is_refused():
+    with pytest.raises(BadInput, match=r"no client 'grpc'\. It has: azure-ai-inference, openai\."):
+        connect("github-models", mode="offline", client="grpc")
+    with pytest.raises(BadInput, match=r"The route onnx has no client 'openai'\. It has only one\."):
+        connect("onnx", mode="offline", client="openai")
+
+
+def test_an_address_that_speaks_openai_is_asked_by_openais_client(monkeypatch):
+    monkeypatch.setattr(address, "reachable", lambda url: True)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://x.openai.azure.com/openai/v1/")
+    assert type(connect("foundry", mode="live")).__name__ == "OpenAIBackend"
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://x.services.ai.azure.com/models")
+    assert type(connect("foundry", mode="live")).__name__ == "AzureBackend"
+
+
+def test_a_model_that_a_route_does_not_have_is_named():
+    with pytest.raises(UnknownModel, match=r"The route nim has no phi-4\. Did you mean 'phi-4-mini'"):
+        connect("nim", "phi-4", mode="auto")
+    with pytest.raises(BadInput, match="is a pocket model, but mode 'live'"):
+        connect("nim", MODEL, mode="live")
+    with pytest.raises(BadInput, match=r"phi-4-mini is not a pocket model.*Try 'pocket-phi-3-mini'"):
+        connect("nim", "phi-4-mini", mode="offline")
+
+
+def test_a_real_model_that_cannot_be_reached_has_a_stand_in():
+    backend = connect("nim", "phi-4-mini", mode="auto")
+    assert (backend.source, backend.model) == ("pocket", MODEL)
+    assert "phi-4" not in repr(backend)
+
+
+def test_ollama_is_used_where_it_has_the_model(monkeypatch):
+    monkeypatch.setattr(address, "reachable", lambda url: True)
+    for there, source in ({"phi3.5", "phi3.5:latest"}, "live"), ({"llama3"}, "pocket"), (None, "pocket"):
+        monkeypatch.setattr(address, "ollama_models", lambda url, there=there: there)
+        assert connect("ollama", "phi-3.5-mini", mode="auto").source == source
+    assert connect("ollama", "qwen2.5:0.5b", mode="auto").address.id == "qwen2.5:0.5b"
+
+
+def test_a_server_of_ones_own_needs_no_key(monkeypatch):
+    monkeypatch.setattr(address, "reachable", lambda url: True)
+    monkeypatch.setenv("NVIDIA_BASE_URL", "http://10.0.0.5:8000/v1")
+    backend = connect("nim", mode="live")
+    assert (backend.source, backend.address.id) == ("live", catalog.load().models["phi-4-mini"].ids["nim"])
+
+
+# ---- pictures
+
+
+def test_pictures_become_data_urls(tmp_path):
+    file = tmp_path / "hut.png"
+    file.write_bytes(PNG)
+    url = images.data_url(PNG)
+    assert url.startswith("data:image/png;base64,iVBORw0KGgo") and images.data_url(url) == url
+    assert images.data_url(file) == images.data_url(str(file)) == url
+    assert images.data_url(b"\xff\xd8\xff" + bytes(9)).startswith("data:image/jpeg;")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (b"no picture", "of no known kind"),
+        ("data:image/png;base64,?", "holds no base64"),
+        ("no-such-file.png", "cannot be read: No such file"),
+        ("a\0b", "cannot be read"),
+        (5, "A picture is bytes, a file name or a data URL, not 5"),
+        (None, "not None"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image, said):
+    with pytest.raises(BadInput, match=said):
+        images.data_url(image)
+
+
+def test_a_picture_that_is_too_large_is_not_sent():
+    with pytest.raises(BadInput, match=r"takes 100,1\d\d characters, but this service takes 90,000"):
+        images.data_url(PNG + bytes(75_000), 90_000)

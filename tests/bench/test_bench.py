@@ -1,0 +1,94 @@
+"""That bench measures what it says it measures; how fast, no test says."""
+
+import json
+import sys
+
+import pytest
+
+from utils import bench, cli
+from utils.backends.onnx import OnnxBackend
+from utils.backends.transformers import TransformersBackend
+from utils.bench import lessons, rows, starts, streams
+from utils.core import Options
+from utils.measure import summary
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(streams, "TOKENS", 20)
+
+
+def test_both_loops_and_the_script_make_the_tokens_they_count():
+    backend = OnnxBackend(streams.pocket("onnx-fp32"))
+    for speed in (streams.stream(backend), streams.whole(backend), streams.onnx_loop(backend)):
+        assert speed() > 0
+    assert streams.onnx_script(backend)() > 0
+
+
+def test_transformers_helper_makes_the_same_ids_as_our_loop():
+    backend = TransformersBackend(streams.pocket())
+    speed, ids = streams.transformers_helper(backend)
+    assert speed() > 0 and len(ids) == 20
+    assert ids == list(backend.generate(backend.prompt_ids(streams.MESSAGES), Options(max_tokens=20)))
+
+
+@pytest.mark.parametrize("beside", [streams.beside_llama_cpp, streams.beside_openvino])
+def test_other_runtimes_say_their_own_speed(beside):
+    row = beside(1)
+    assert row.result.ours > 0 and row.result.theirs > 0 and row.promise == "within 3%"
+
+
+def test_the_first_output_is_timed_not_the_end():
+    code = "import time; print('x', flush=True); time.sleep(2)"
+    assert 0 < starts.first_output_s([sys.executable, "-c", code]) < 2
+
+
+def test_a_command_that_prints_nothing_is_no_measurement():
+    with pytest.raises(RuntimeError, match=r"printed nothing \(exit status 3\)"):
+        starts.first_output_s([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_the_bare_script_answers():
+    exported = str(streams.pocket("onnx-fp32").folder)
+    assert starts.first_output_s([sys.executable, "-c", starts.BARE, exported, "What is an SLM?"]) > 0
+
+
+def test_import_time_is_measured_in_a_fresh_process():
+    assert 0 < starts.import_s("json") < 60
+
+
+def test_the_work_of_a_notebook_is_the_time_of_its_cells(tmp_path):
+    def cell(source, *tags):
+        return {"cell_type": "code", "source": [source], "metadata": {"tags": list(tags)}}
+
+    cells = [cell("import time"), cell("time.sleep(0.3)"), cell("time.sleep(60)", "nbval-skip")]
+    (tmp_path / "00_x.ipynb").write_text(json.dumps({"cells": cells}))
+    assert 0.3 < lessons._work_s(tmp_path / "00_x.ipynb") < 30
+
+
+def row(ratio, at="", target=0.0):
+    return rows.Row("x", "s", summary([(ratio, 1.0)] * 3), at, target)
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        (row(1.3, "most", 1.2), False),
+        (row(1.1, "most", 1.2), True),
+        (row(0.97, "least", 0.98), False),
+        (row(1.02, "within", 0.03), True),
+        (row(0.96, "within", 0.03), False),
+        (row(9.0), None),
+    ],
+)
+def test_a_promise_is_kept_or_not(row, kept):
+    assert row.kept is kept
+    assert ("NOT KEPT" in rows.as_table([row])) == (kept is False)
+    assert json.loads(rows.as_json([row]))[0]["kept"] is kept
+
+
+def test_the_exit_status_tells_whether_all_promises_are_kept(monkeypatch, capsys):
+    for ratio, status in (1.1, 0), (1.3, 1):
+        monkeypatch.setattr(starts, "rows", lambda pairs, ratio=ratio: [row(ratio, "most", 1.2)])
+        assert cli.main(["bench", "--only", "starts"]) == status
+    assert "NOT KEPT: at most 1.2" in capsys.readouterr().out

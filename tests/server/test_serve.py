@@ -1,0 +1,73 @@
+"""`python -m utils serve`: a process of its own, as another program meets it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import ollama
+import pytest
+
+from utils import pocket, server
+from utils.cli import main
+
+
+def start(*arguments):
+    program = "import sys; from utils.cli import main; sys.exit(main(['serve', *sys.argv[1:]]))"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals for another process")
+def test_it_answers_until_it_is_told_to_end_and_frees_its_port(end):
+    process = start("--port", "0")
+    line = process.stdout.readline()
+    url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
+    answer = ollama.Client(url).chat("pocket-phi-3-mini", [{"role": "user", "content": "Hello!"}])
+    assert answer.message.content
+    process.send_signal(end)
+    assert process.wait(10) in (0, -end, 128 + end, 130)
+    assert "Traceback" not in process.stderr.read()
+    with pytest.raises(OSError):
+        urllib.request.urlopen(url, timeout=2)
+
+
+def test_a_port_that_is_taken_is_said():
+    first = start("--port", "0")
+    port = re.search(r"http://127\.0\.0\.1:(\d+)", first.stdout.readline())[1]
+    second = start("--port", port)
+    assert second.wait(30) == 1
+    assert f"Port {port} of 127.0.0.1 cannot be used" in second.stderr.read()
+    first.kill()
+    first.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--host", "0.0.0.0", "--port", "0"), "Choose a key for them"),
+        (("--port", "99999"), "Port 99999 of 127.0.0.1 cannot be used"),
+        (("--model", "no-such-folder"), "no-such-folder is neither a pocket model"),
+        (("--route", "nim"), "runs its models on onnx, transformers"),
+        (("--slots", "0"), "slots is 0, but it must be 1 or more"),
+    ],
+)
+def test_what_cannot_be_served_is_said(capsys, arguments, said):
+    assert main(["serve", *arguments]) == 1
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told
+
+
+def test_a_model_folder_of_ones_own_is_served(tmp_path):
+    mine = shutil.copytree(pocket.folder("pocket-phi-3-mini"), tmp_path / "my-model")
+    served = server.start(mine, slots=2)
+    try:
+        client = ollama.Client(served.url)
+        assert [model.model for model in client.list().models] == ["my-model:latest"]
+        assert client.chat("my-model", [{"role": "user", "content": "Hello!"}]).message.content
+    finally:
+        served.stop()

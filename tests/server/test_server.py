@@ -1,0 +1,553 @@
+"""The course server, asked by the official clients: they are what it has to satisfy."""
+
+import asyncio
+import http.client
+import json
+import threading
+import time
+from urllib.parse import urlsplit
+
+import ollama
+import openai
+import pytest
+from azure.ai.inference import ChatCompletionsClient, EmbeddingsClient
+from azure.core.credentials import AzureKeyCredential
+from azure.core.exceptions import HttpResponseError
+
+import utils
+from utils import server
+from utils.core import Chunk
+from utils.errors import BackendError, RateLimited
+from utils.server import engine, wire
+from utils.server.engine import Engine, Job
+from utils.server.library import Entry
+
+MODEL = "pocket-phi-3-mini"
+ASKED = [{"role": "user", "content": "What is an SLM?"}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"open": {"type": "boolean"}},
+    "required": ["open"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def served():
+    server_ = server.start()
+    yield server_
+    server_.stop()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    backend = utils.connect("onnx", MODEL, mode="offline")
+    yield utils.complete(backend, ASKED, utils.Options(max_tokens=512))
+    backend.close()
+
+
+@pytest.fixture
+def client(served):
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="x", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def azure(served):
+    with ChatCompletionsClient(served.url, AzureKeyCredential("x"), retry_total=0) as client:
+        yield client
+
+
+@pytest.fixture
+def native(served):
+    return ollama.Client(served.url)
+
+
+# ---- the same answer in three formats, whole and in pieces
+
+
+def test_openai_whole(client, expected):
+    answer = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0)
+    assert answer.choices[0].message.content == expected.text and answer.choices[0].finish_reason == "stop"
+    assert answer.usage.completion_tokens == expected.tokens and answer.usage.prompt_tokens == expected.prompt_tokens
+    assert answer.object == "chat.completion" and answer.model == MODEL and answer.usage.total_tokens > 0
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_openai_in_pieces(client, expected, usage):
+    options = {"stream_options": {"include_usage": True}} if usage else {}
+    events = list(client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0, stream=True, **options))
+    text = [event.choices[0].delta.content or "" for event in events if event.choices]
+    assert "".join(text) == expected.text and len(text) > 5
+    assert events[0].choices[0].delta.role == "assistant" and len({event.id for event in events}) == 1
+    assert [event.usage.completion_tokens for event in events if event.usage] == [expected.tokens] * usage
+
+
+def test_openai_asynchronously(served, expected):
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="x") as client:
+            return await asyncio.gather(
+                *(client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0) for _ in range(3))
+            )
+
+    assert {answer.choices[0].message.content for answer in asyncio.run(ask())} == {expected.text}
+
+
+def test_azure_whole_and_in_pieces(azure, expected):
+    answer = azure.complete(messages=ASKED, model=MODEL, temperature=0)
+    assert answer.choices[0].message.content == expected.text and answer.usage.completion_tokens == expected.tokens
+    events = list(azure.complete(messages=ASKED, model=MODEL, temperature=0, stream=True))
+    assert "".join(e.choices[0].delta.content or "" for e in events if e.choices) == expected.text
+    assert events[-1].usage.completion_tokens == expected.tokens
+    assert azure.get_model_info().model_name == MODEL
+
+
+def test_ollama_whole_and_in_pieces(native, expected):
+    options = {"temperature": 0}
+    answer = native.chat(MODEL, ASKED, options=options)
+    assert answer.message.content == expected.text and answer.eval_count == expected.tokens
+    assert answer.done and answer.done_reason == "stop"
+    assert answer.total_duration >= answer.prompt_eval_duration + answer.eval_duration > 0
+    parts = list(native.chat(f"{MODEL}:latest", ASKED, options=options, stream=True))
+    assert "".join(part.message.content for part in parts) == expected.text and len(parts) > 5
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+
+
+def test_ollama_asynchronously(served, expected):
+    async def ask():
+        client = ollama.AsyncClient(served.url)
+        return [part async for part in await client.chat(MODEL, ASKED, options={"temperature": 0}, stream=True)]
+
+    assert "".join(part.message.content for part in asyncio.run(ask())) == expected.text
+
+
+def test_options_are_honoured(client, azure, native, expected):
+    stop = expected.text[10:14]
+    short = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0, max_completion_tokens=5)
+    assert short.usage.completion_tokens == 5 and short.choices[0].finish_reason == "length"
+    cut = azure.complete(messages=ASKED, model=MODEL, temperature=0, stop=[stop])
+    assert cut.choices[0].message.content == expected.text[: expected.text.index(stop)]
+    draws = {native.chat(MODEL, ASKED, options={"temperature": 1.5, "seed": 7}).message.content for _ in range(2)}
+    assert len(draws) == 1
+    shaped = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
+    answer = client.chat.completions.create(model=MODEL, messages=ASKED, response_format=shaped)
+    assert set(json.loads(answer.choices[0].message.content)) == {"open"}
+    assert set(json.loads(native.chat(MODEL, ASKED, format=SCHEMA).message.content)) == {"open"}
+
+
+def test_models_are_listed(client, native):
+    assert [model.id for model in client.models.list()] == list(utils.pocket.NAMES)
+    assert client.models.retrieve(MODEL).id == MODEL
+    assert [model.model for model in native.list().models] == [f"{name}:latest" for name in utils.pocket.NAMES]
+    native.chat(MODEL, ASKED, options={"num_predict": 1})
+    assert f"{MODEL}:latest" in [model.model for model in native.ps().models]
+    assert native.show(MODEL).modelinfo["phi3.context_length"] == 1024
+
+
+def test_several_answers_to_one_question(client):
+    def ask(**options):
+        answer = client.chat.completions.create(
+            model=MODEL, messages=ASKED, n=3, seed=1, temperature=1.5, max_tokens=20, **options
+        )
+        if not options:
+            return [choice.message.content for choice in answer.choices], answer.usage.completion_tokens
+        texts, used = ["", "", ""], 0
+        for event in answer:
+            for choice in event.choices:
+                texts[choice.index] += choice.delta.content or ""
+            used = event.usage.completion_tokens if event.usage else used
+        return texts, used
+
+    whole, tokens = ask()
+    assert len(set(whole)) > 1 and tokens > 20
+    assert ask(stream=True, stream_options={"include_usage": True}) == (whole, tokens)
+
+
+def test_without_a_seed_every_answer_is_drawn_anew(client):
+    answers = {
+        client.chat.completions.create(model=MODEL, messages=ASKED, temperature=1.9, max_tokens=20)
+        .choices[0]
+        .message.content
+        for _ in range(5)
+    }
+    assert len(answers) > 1
+
+
+# ---- a text that goes on, without a chat template
+
+
+@pytest.fixture(scope="module")
+def continued():
+    backend = utils.connect("onnx", MODEL, mode="offline")
+    text = "".join(chunk.text for chunk in backend.stream_text("Once upon a time", utils.Options(max_tokens=12)))
+    backend.close()
+    return text
+
+
+def test_a_text_goes_on_in_both_formats(client, native, continued):
+    asked = {"model": MODEL, "prompt": "Once upon a time"}
+    answer = client.completions.create(**asked, temperature=0, max_tokens=12)
+    assert answer.object == "text_completion" and answer.choices[0].text == continued
+    events = client.completions.create(**asked, temperature=0, max_tokens=12, stream=True)
+    assert "".join(event.choices[0].text for event in events) == continued
+    options = {"temperature": 0, "num_predict": 12}
+    raw = native.generate(MODEL, "Once upon a time", raw=True, options=options)
+    assert raw.response == continued and raw.eval_count == 12
+    parts = native.generate(MODEL, "Once upon a time", raw=True, options=options, stream=True)
+    assert "".join(part.response for part in parts) == continued
+
+
+def test_generate_uses_the_chat_template(native, expected):
+    assert native.generate(MODEL, "What is an SLM?", options={"temperature": 0}).response == expected.text
+    schema = native.generate(MODEL, "Is it open?", format=SCHEMA)
+    assert set(json.loads(schema.response)) == {"open"}
+    with pytest.raises(ollama.ResponseError, match="knows no suffix"):
+        native.generate(MODEL, "x", suffix="y")
+
+
+# ---- models that learners make, and the memory they take
+
+
+def test_a_modelfile_makes_a_model_that_the_others_see_too(native, client, azure):
+    talk = [{"role": "user", "content": "Hello!"}]
+    states = list(
+        native.create(
+            "hut-help", from_=MODEL, system="Be short.", parameters={"num_predict": 3, "seed": 4}, stream=True
+        )
+    )
+    assert states[-1].status == "success"
+    try:
+        answer = native.chat("hut-help", talk)
+        assert answer.eval_count == 3 and native.chat("hut-help", talk).message.content == answer.message.content
+        assert native.chat("hut-help", talk, options={"num_predict": 2}).eval_count == 2
+        shown = native.show("hut-help")
+        assert "FROM pocket-phi-3-mini" in shown.modelfile and 'SYSTEM """Be short."""' in shown.modelfile
+        assert "num_predict 3" in shown.parameters
+        system = {"role": "system", "content": "Be short."}
+        plain = native.chat(MODEL, [system, *talk], options={"temperature": 0})
+        made = native.chat("hut-help", talk, options={"temperature": 0, "num_predict": 512})
+        assert made.prompt_eval_count == plain.prompt_eval_count and made.message.content == plain.message.content
+        assert "hut-help" in [model.id for model in client.models.list()]
+        assert azure.complete(messages=talk, model="hut-help").usage.completion_tokens == 3
+        native.copy("hut-help", "hut-help-2")
+        assert native.chat("hut-help-2", talk).eval_count == 3
+        native.delete("hut-help-2")
+        with pytest.raises(ollama.ResponseError, match="There is no model 'hut-help-2'"):
+            native.chat("hut-help-2", talk)
+    finally:
+        native.delete("hut-help")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda c: c.create("x", from_="nonsense"), "There is no model 'nonsense'"),
+        (lambda c: c.create(MODEL, from_=MODEL), "is one of the given models"),
+        (lambda c: c.create("x", from_=MODEL, template="{{ .Prompt }}"), "FROM, SYSTEM and PARAMETER only"),
+        (lambda c: c.delete(MODEL), "cannot be deleted"),
+        (lambda c: c.delete("nonsense"), "There is no model"),
+        (lambda c: c.copy("../../etc/passwd", "x"), "There is no model"),
+        (lambda c: c.copy(MODEL, "a" * 500), "1 to 100 printable characters"),
+        (lambda c: c.show("../secret"), "There is no model"),
+        (lambda c: c.pull("llama3"), "There is no model 'llama3'"),
+        (lambda c: c.chat(MODEL, ASKED, keep_alive="soon"), "keep_alive: seconds or a text like"),
+        (lambda c: c.chat(MODEL, ASKED, options={"seed": "x"}), "seed"),
+    ],
+)
+def test_what_cannot_be_done_with_models_is_said(native, ask, said):
+    with pytest.raises(ollama.ResponseError, match=said) as caught:
+        ask(native)
+    assert caught.value.status_code in (400, 404)
+
+
+def test_pull_reads_and_checks_what_is_there(native):
+    parts = list(native.pull(MODEL, stream=True))
+    reads = [part for part in parts if part.total]
+    assert parts[0].status == "pulling manifest" and parts[-1].status == "success"
+    assert reads[-1].completed == reads[-1].total == (utils.pocket.folder(MODEL) / "model.safetensors").stat().st_size
+    assert [part.completed for part in reads] == sorted(part.completed for part in reads)
+    assert native.pull(MODEL).status == "success"
+
+
+def test_keep_alive_decides_how_long_a_model_stays(native):
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive=0)
+    assert not native.ps().models
+    native.generate(MODEL, keep_alive="0.3s")
+    assert [model.model for model in native.ps().models] == [f"{MODEL}:latest"]
+    until = time.monotonic() + 5
+    while native.ps().models and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not native.ps().models
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive="5m")
+    left = native.ps().models[0].expires_at.timestamp() - time.time()
+    assert 200 < left < 310
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive=-1)
+    assert native.ps().models[0].expires_at.year > 2100
+
+
+# ---- vectors
+
+
+def test_vectors_are_the_same_in_every_format(served, client, native):
+    texts = ["The hut is open.", "Der Hund schläft.", "The hut is open."]
+    found = client.embeddings.create(model=MODEL, input=texts)
+    vectors = [row.embedding for row in found.data]
+    assert {len(vector) for vector in vectors} == {256} and found.usage.prompt_tokens > 10
+    assert vectors[0] == vectors[2] != vectors[1]
+    for vector in vectors:
+        assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-4)
+    plain = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float").data[0].embedding
+    assert plain == pytest.approx(vectors[0], abs=1e-6)
+    theirs = native.embed(MODEL, texts)
+    assert theirs.embeddings[1] == pytest.approx(vectors[1], abs=1e-6) and theirs.prompt_eval_count > 10
+    assert native.embeddings(MODEL, texts[1]).embedding == theirs.embeddings[1]
+    with EmbeddingsClient(served.url, AzureKeyCredential("x")) as azure:
+        answer = azure.embed(input=texts, model=MODEL)
+    assert answer.data[1].embedding == pytest.approx(vectors[1], abs=1e-6) and answer.usage.prompt_tokens > 10
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"input": ""}, "empty"),
+        ({"input": "hut " * 3000}, "tokens long"),
+        ({"input": "x", "dimensions": 3}, "have 256"),
+    ],
+)
+def test_what_has_no_vector_is_said(client, asked, said):
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.embeddings.create(model=MODEL, **asked)
+
+
+# ---- what is wrong, said in each format's own shape
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "status"),
+    [
+        ({"model": "nonsense"}, openai.NotFoundError, 404),
+        ({"messages": []}, openai.BadRequestError, 400),
+        ({"max_tokens": -1}, openai.BadRequestError, 400),
+        ({"temperature": -2}, openai.BadRequestError, 400),
+        ({"top_p": 7}, openai.BadRequestError, 400),
+        ({"n": 0}, openai.BadRequestError, 400),
+        ({"n": 99}, openai.BadRequestError, 400),
+        ({"logprobs": True}, openai.BadRequestError, 400),
+        ({"messages": [{"role": "user", "content": "hut " * 3000}]}, openai.BadRequestError, 400),
+        ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, openai.BadRequestError, 400),
+        ({"messages": "Hello"}, openai.BadRequestError, 400),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_openai_errors(client, asked, kind, status, stream):
+    with pytest.raises(kind) as caught:
+        client.chat.completions.create(**{"model": MODEL, "messages": ASKED, "stream": stream} | asked)
+    assert caught.value.status_code == status and set(caught.value.body) == {"message", "type", "param", "code"}
+    assert "\n" not in caught.value.body["message"]
+
+
+def test_azure_and_ollama_errors(azure, native):
+    with pytest.raises(HttpResponseError) as caught:
+        azure.complete(messages=ASKED, model="nonsense")
+    assert caught.value.status_code == 404 and "There is no model 'nonsense'" in caught.value.message
+    with pytest.raises(ollama.ResponseError, match="There is no model 'nonsense'") as said:
+        native.chat("nonsense", ASKED)
+    assert said.value.status_code == 404
+
+
+def ask(served, method, path, body=b"", **headers):
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=10)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    return answer, data
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"model": 5}', b'{"temperature": NaN}', b"[" * 9000])
+def test_what_is_no_request_is_refused(served, path, body):
+    answer, data = ask(served, "POST", path, body)
+    assert answer.status == 400 and "error" in json.loads(data)
+
+
+def test_other_addresses_methods_and_hosts_are_refused(served):
+    for path in ("/nonsense", "/v1/nonsense", "/api/nonsense", "/../../etc/passwd"):
+        answer, data = ask(served, "GET", path)
+        assert answer.status == 404 and "error" in json.loads(data)
+    assert ask(served, "GET", "/v1/chat/completions")[0].status == 405
+    assert ask(served, "GET", "/v1/models", host="evil.example.org")[0].status == 400
+
+
+def test_a_body_that_is_too_large_is_refused(served, monkeypatch):
+    monkeypatch.setattr(wire, "BODY_BYTES", 1000)
+    assert ask(served, "POST", "/api/chat", b"x" * 5000)[0].status == 413
+
+
+def test_a_key_is_asked_for_where_there_is_one():
+    locked = server.start(key="s3cret")
+    try:
+        for given in ({}, {"authorization": "Bearer wrong"}, {"api_key": "ü"}):
+            assert ask(locked, "GET", "/v1/models", **given)[0].status == 401
+        for given in ({"authorization": "Bearer s3cret"}, {"api_key": "s3cret"}):
+            assert ask(locked, "GET", "/v1/models", **given)[0].status == 200
+    finally:
+        locked.stop()
+
+
+def test_a_server_ends_and_frees_its_port():
+    first = server.start()
+    port = urlsplit(first.url).port
+    with pytest.raises(OSError):
+        server.start(port=port)
+    first.stop()
+    first.stop()
+    second = server.start(port=port)
+    assert ask(second, "GET", "/")[0].status == 200
+    second.stop()
+    assert not first._thread.is_alive() and not second._thread.is_alive()
+
+
+# ---- the queue before a model
+
+
+class Slow:
+    """A backend that answers at a touch of the test's."""
+
+    name, model, source = "slow", "slow", "pocket"
+
+    def __init__(self, go):
+        self.go, self.running, self.most, self.closed, self.ended = go, 0, 0, False, 0
+
+    def stream(self, messages, options):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            for number in range(5):
+                self.go.wait(5)
+                yield Chunk(messages[0]["content"], number + 1)
+            yield Chunk("", 5, prompt_tokens=1, finish_reason="stop")
+        finally:
+            self.running -= 1
+            self.ended += 1
+
+    def close(self):
+        self.closed = True
+
+
+def job(text="x"):
+    return Job(entry=Entry("slow", "slow"), messages=[{"role": "user", "content": text}], options=utils.Options())
+
+
+def engine_of(slow):
+    return Engine(lambda name: slow, utils.pocket.folder, ["slow"])
+
+
+def test_requests_wait_for_each_other_in_their_order():
+    go = threading.Event()
+    slow = Slow(go)
+    go.set()
+    order = []
+
+    async def one(engine_, text):
+        async for chunk in engine_.chunks(job(text)):
+            last = chunk
+        order.append(text)
+        return last
+
+    async def all_of_them():
+        engine_ = engine_of(slow)
+        await asyncio.gather(*(one(engine_, str(number)) for number in range(6)))
+        engine_.unload("slow")
+        assert slow.closed and not engine_.loaded
+
+    asyncio.run(all_of_them())
+    assert slow.most == 1 and order == [str(number) for number in range(6)]
+
+
+def test_a_model_that_is_answering_is_freed_after_its_last_answer():
+    slow = Slow(threading.Event())
+    engine_ = Engine(lambda name: slow, utils.pocket.folder, ["slow"], slots=2)
+
+    async def ask():
+        return [chunk async for chunk in engine_.chunks(job())][-1]
+
+    async def all_of_them():
+        asks = [asyncio.create_task(ask()) for _ in range(2)]
+        while slow.running < 2:
+            await asyncio.sleep(0.01)
+        engine_.unload("slow")
+        assert not slow.closed and engine_.loaded == ("slow",)
+        slow.go.set()
+        assert [chunk.finish_reason for chunk in await asyncio.gather(*asks)] == ["stop", "stop"]
+        assert slow.closed and not engine_.loaded
+
+    asyncio.run(all_of_them())
+    assert slow.most == 2
+
+
+def test_a_queue_that_is_full_says_so(monkeypatch):
+    monkeypatch.setattr(engine, "WAITING", 0)
+
+    async def asked():
+        async for _ in engine_of(Slow(threading.Event())).chunks(job()):
+            pass
+
+    with pytest.raises(RateLimited):
+        asyncio.run(asked())
+
+
+def test_a_client_that_leaves_ends_the_work(served, monkeypatch):
+    go = threading.Event()
+    slow = Slow(go)
+    engine_ = served.engine
+    monkeypatch.setitem(engine_._backends, MODEL, slow)
+    go.set()
+    monkeypatch.setattr(Slow, "stream", endless)
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="x") as client:
+        stream = client.chat.completions.create(model=MODEL, messages=ASKED, stream=True)
+        next(iter(stream))
+        stream.close()
+    until = time.monotonic() + 5
+    while slow.running and time.monotonic() < until:
+        time.sleep(0.02)
+    assert slow.running == 0 and slow.ended == 1
+
+
+def endless(self, messages, options):
+    self.running += 1
+    try:
+        while True:
+            time.sleep(0.01)
+            yield Chunk("more ", 1)
+    finally:
+        self.running -= 1
+        self.ended += 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat"])
+def test_an_error_of_our_own_has_the_formats_shape_too(served, monkeypatch, path):
+    def breaks(self, messages, options):
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(Slow, "stream", breaks)
+    monkeypatch.setitem(served.engine._backends, MODEL, Slow(threading.Event()))
+    body = json.dumps({"model": MODEL, "messages": ASKED, "stream": False}).encode()
+    answer, data = ask(served, "POST", path, body)
+    assert answer.status == 500 and "error" in json.loads(data) and b"secret" not in data
+
+
+def test_an_error_in_mid_stream_reaches_the_client(served, monkeypatch):
+    def breaks(self, messages, options):
+        yield Chunk("Half", 1)
+        raise BackendError("The model stumbled.")
+
+    monkeypatch.setattr(Slow, "stream", breaks)
+    monkeypatch.setitem(served.engine._backends, MODEL, Slow(threading.Event()))
+    with (
+        openai.OpenAI(base_url=f"{served.url}/v1", api_key="x") as client,
+        pytest.raises(openai.APIError, match="stumbled"),
+    ):
+        list(client.chat.completions.create(model=MODEL, messages=ASKED, stream=True))
+    with pytest.raises(ollama.ResponseError, match="stumbled"):
+        list(ollama.Client(served.url).chat(MODEL, ASKED, stream=True))

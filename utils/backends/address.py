@@ -1,0 +1,210 @@
+"""Where to send a question: from a route and a model's name to a server's address, a key and the id it knows.
+
+What `target.py` is for runtimes in this process, this is for servers. It asks whether one answers, and nothing more.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import threading
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from utils import catalog
+from utils.backends.target import suggest
+from utils.catalog import Model, Route
+from utils.core import Mode, Source
+from utils.errors import BadInput, KeyProblem, NotRunning, UnknownModel
+
+if TYPE_CHECKING:
+    from utils.server import Server
+
+WAIT = 1.5  # seconds for a server to accept a connection, before a pocket model takes its place
+INVISIBLE = str.maketrans("", "", "\u200b\ufeff")  # what comes along when a key is copied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Whom to ask. `model` is the name shown to the learner, `id` the server's name for it."""
+
+    route: Route
+    model: str
+    source: Source
+    id: str
+    url: str
+    key: str | None = None
+
+    def __repr__(self) -> str:  # the key must not show, in a traceback neither
+        return f"<{self.source} {self.model} at {self.url}>"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the server is on this machine: then no proxy is asked."""
+        return _is_loopback(urlsplit(self.url).hostname or "")
+
+
+def find(route: Route, wanted: str | None, mode: Mode) -> Address:
+    """Decides by name and mode; see `connect`. Raises BadInput, UnknownModel, KeyProblem or NotRunning."""
+    name = wanted or (route.pocket if mode == "offline" else route.live)
+    row = _row(route, name)
+    if row is not None and row.kind == "pocket":
+        if mode == "live":
+            raise BadInput(f"{name} is a pocket model, but mode 'live' means the real thing. Name a real model.")
+        return _pocket(route, row.name)
+    if mode == "offline":
+        better = row.stand_in if row else route.pocket
+        raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those. Try {better!r}.")
+    stand_in = cast(str, row.stand_in) if row else None
+    if mode == "auto" and stand_in and not _answers(route, name, row):
+        return _pocket(route, stand_in)
+    return _live(route, name, row)
+
+
+def _row(route: Route, name: str) -> Model | None:
+    """The catalogue's row, None for a model that only the server knows. Raises UnknownModel."""
+    models = catalog.load().models
+    row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
+    if row is not None and row.kind == "real" and route.name not in row.ids:
+        names = [m.name for m in models.values() if m.kind == "pocket" or route.name in m.ids]
+        raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, names)}")
+    return row
+
+
+def _pocket(route: Route, name: str) -> Address:
+    return Address(route=route, model=name, source="pocket", id=name, url=_course_server().url)
+
+
+@cache
+def _course_server() -> Server:
+    from utils import server  # here: it stands beside the backends, and only this fallback needs it
+
+    return server.start()
+
+
+def _live(route: Route, name: str, row: Model | None) -> Address:
+    url = endpoint(route)
+    key = key_of(route)
+    if route.key_variable and not key and not own_endpoint(route):
+        raise KeyProblem(
+            f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
+            "or use mode 'offline' to be answered by a pocket model."
+        )
+    if not reachable(url):
+        raise NotRunning(f"{route.title} does not answer at {url}. {route.start or 'Is the network there?'}")
+    shown, known = (row.name, row.ids[route.name]) if row else (name, name)
+    return Address(route=route, model=shown, source="live", id=known, url=url, key=key)
+
+
+def key_of(route: Route) -> str | None:
+    """The route's key, clean enough for a header; None where it is not set. Raises KeyProblem."""
+    variable = route.key_variable
+    key = ((variable and catalog.variable(variable)) or "").translate(INVISIBLE)
+    key = "".join(key.split())  # a line break or a blank that was copied along
+    if not (key.isascii() and key.isprintable()):
+        raise KeyProblem(
+            f"{variable} is not plain ASCII: it holds typographic quotes or other characters that no key has. "
+            "Copy the key again, without quotes."
+        )
+    return key or None
+
+
+def own_endpoint(route: Route) -> str | None:
+    """What the learner set in the route's variable; a server of one's own may need no key."""
+    return catalog.variable(route.endpoint_variable) if route.endpoint_variable else None
+
+
+def endpoint(route: Route) -> str:
+    """The address to use: the variable's, else the catalogue's. Raises BadInput for what is no address."""
+    variable = route.endpoint_variable or ""
+    given = own_endpoint(route) or route.endpoint
+    if not given:
+        raise NotRunning(f"{route.title} has no address of its own: set {variable} to your resource's endpoint.")
+    return normal(given, variable or route.title, 11434 if route.name == "ollama" else None)
+
+
+def normal(given: str, name: str, port: int | None = None) -> str:
+    """`given` as scheme://host[:port][/path]; `port` is taken where none is given. Raises BadInput.
+
+    >>> normal(" 0.0.0.0 ", "OLLAMA_HOST", 11434)
+    'http://127.0.0.1:11434'
+    """
+    text = given.strip()
+    wrong = BadInput(f"{name} is {text!r:.100}, which is no address. Write it like http://127.0.0.1:11434.")
+    if "://" not in text:
+        bare = text.count(":") > 1 and "[" not in text  # an IPv6 address without its brackets
+        text = f"http://[{text}]" if bare else f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        host, chosen = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("http", "https") or not host or parts.username or any(c.isspace() for c in text):
+        raise wrong
+    if host in ("0.0.0.0", "::"):  # where a server listens, not where it is found
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    if chosen is None and parts.scheme == "http" and "://" not in given:
+        chosen = port
+    shown = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, parts.path.rstrip("/"), "", ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _answers(route: Route, name: str, row: Model | None) -> bool:
+    """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
+    if not own_endpoint(route) and (
+        route.endpoint is None or route.status == "retired" or (route.key_variable and not key_of(route))
+    ):
+        return False
+    url = endpoint(route)
+    if not reachable(url):
+        return False
+    return route.name != "ollama" or (row.ids["ollama"] if row else name) in (ollama_models(url) or ())
+
+
+def reachable(url: str, wait: float = WAIT) -> bool:
+    """Whether something accepts connections there (or at the proxy that leads there) within `wait` seconds."""
+    parts = urlsplit(_proxy(url) or url)
+    where = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    open_doors: list[bool] = []
+
+    def knock() -> None:
+        with suppress(OSError):
+            socket.create_connection(where, timeout=wait).close()
+            open_doors.append(True)
+
+    thread = threading.Thread(target=knock, daemon=True)  # because looking up a name knows no time limit of its own
+    thread.start()
+    thread.join(wait)
+    return bool(open_doors)
+
+
+def _proxy(url: str) -> str | None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if _is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
+
+
+def ollama_models(url: str) -> set[str] | None:
+    """What an Ollama server has pulled, with and without ":latest"; None where something else answers."""
+    proxy = _proxy(url)
+    proxies = urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {})
+    try:
+        with urllib.request.build_opener(proxies).open(f"{url}/api/tags", timeout=WAIT) as answer:
+            names = {str(row["name"]) for row in json.loads(answer.read(1_000_000))["models"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return names | {name.removesuffix(":latest") for name in names}

@@ -1,0 +1,196 @@
+"""Real weights onto this machine: from Hugging Face for the runtimes in this process, through Ollama for its route.
+
+It says how large a download is and whether there is room before it begins. What was fetched before an interruption is
+kept; a file is checked against its published hash and only then used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from utils import catalog
+from utils.backends import address
+from utils.backends.target import suggest
+from utils.catalog import Route
+from utils.errors import BackendError, BadInput, BadModel, NotRunning, UnknownModel
+
+SPARE = 1_000_000_000  # bytes to leave free on the disk
+FILES = [
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+]  # what runs; a repository may hold older forms as well
+LARGE = 10_000_000  # bytes; a smaller file is not worth resuming
+GB = 1e9
+
+
+def fetch(name: str, route: str, say: Callable[[str], object]) -> None:
+    """Downloads the model `name` for `route`, telling `say` how large it is first. Raises BackendError."""
+    row = catalog.load().routes.get(route)
+    if row is None:
+        raise BadInput(f"There is no route {route!r}. {suggest(route, list(catalog.load().routes))}")
+    known = _id(name, row)
+    if not row.hosted or route == "ollama":
+        _tell_memory(name, say)
+    if route == "ollama":
+        _pull(address.endpoint(row), known, say)
+    elif row.hosted:
+        raise BadInput(f"{row.title} runs its models itself: there is nothing to download. Set {row.key_variable}.")
+    else:
+        _download(known, say)
+
+
+def _id(name: str, route: Route) -> str:
+    models = catalog.load().models
+    row = models.get(name)
+    if row is not None and row.kind == "pocket":
+        raise BadInput(f"{name} is part of this repository: there is nothing to download.")
+    if row is None or route.name not in row.ids:
+        names = [model.name for model in models.values() if route.name in model.ids]
+        raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, names)}")
+    return row.ids[route.name]
+
+
+def _tell_memory(name: str, say: Callable[[str], object]) -> None:
+    """A model that is larger than the memory runs very slowly or not at all: better known before gigabytes come."""
+    import psutil
+
+    need, free = catalog.load().models[name].needs_gb(), psutil.virtual_memory().available / GB
+    if need is not None and need > free:
+        say(f"Note: {name} needs about {need:.1f} GB of memory in 4 bits, and {free:.1f} GB are free.")
+
+
+def _download(known: str, say: Callable[[str], object]) -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import constants, snapshot_download
+
+    repo, inside = parts(known)
+    wanted = [inside if inside.endswith(".gguf") else f"{inside}/*"] if inside else FILES
+    try:
+        plan = snapshot_download(repo, allow_patterns=wanted, dry_run=True)
+        size = sum(file.file_size or 0 for file in plan)
+        missing = sum(file.file_size or 0 for file in plan if file.will_download)
+        if not plan:
+            raise UnknownModel(f"{repo} has no file like {wanted[0]} any more. Look at its page.")
+        say(f"{known}: {size / GB:.1f} GB, {missing / GB:.1f} GB of it still to download from {constants.ENDPOINT}")
+        _check_room(Path(constants.HF_HUB_CACHE), missing, say)
+        for file in plan:
+            if file.will_download and (file.file_size or 0) > LARGE:
+                _download_large(repo, file.filename, file.commit_hash, Path(file.local_path))
+        folder = Path(snapshot_download(repo, allow_patterns=wanted, max_workers=2))
+    except BackendError:
+        raise
+    except Exception as error:
+        raise explained(error, repo, constants.ENDPOINT) from None
+    say(f"Ready in {folder / inside}")
+
+
+def parts(known: str) -> tuple[str, str]:
+    """Hugging Face's repository of a catalogue's id, and the folder or file in it ('' for all of it)."""
+    owner, repository, *below = known.split("/")
+    return f"{owner}/{repository}", "/".join(below)
+
+
+def _check_room(cache: Path, missing: int, say: Callable[[str], object]) -> None:
+    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    say(f"{free / GB:.1f} GB are free for {cache}")
+    if missing + SPARE > free:
+        raise BadInput(
+            f"The download needs {missing / GB:.1f} GB, but only {free / GB:.1f} GB are free. Make room, or set "
+            "HF_HOME to a folder on another disk."
+        )
+
+
+def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
+    """Puts one file where the hub's own library looks first; that library itself no longer resumes (since 2.0).
+
+    Raises BadModel, with nothing left behind, when the file is not what its SHA-256 says.
+    """
+    from filelock import FileLock
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    url = hf_hub_url(repo, name, revision=commit)
+    facts = get_hf_file_metadata(url)
+    if not facts.etag or not re.fullmatch("[0-9a-f]{64}", facts.etag):
+        return  # not a large file in the hub's sense: it is known by its content nowhere
+    blobs = next(folder for folder in pointer.parents if folder.name == "snapshots").with_name("blobs")
+    blobs.mkdir(parents=True, exist_ok=True)
+    part = blobs / f"{facts.etag}.part"
+    with FileLock(f"{part}.lock"):
+        if (blobs / facts.etag).exists():
+            return
+        with part.open("ab") as file:
+            http_get(
+                url,
+                file,
+                resume_size=part.stat().st_size,
+                headers=build_hf_headers(),
+                expected_size=facts.size,
+                displayed_filename=name.rpartition("/")[2],
+            )
+        with part.open("rb") as data:
+            whole = hashlib.file_digest(data, "sha256").hexdigest() == facts.etag
+        if not whole:
+            part.unlink()
+            raise BadModel(f"{name} was damaged on its way and has been deleted. Run the same command again.")
+        part.replace(blobs / facts.etag)
+
+
+def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
+    """Our error for one of the hub's."""
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    if isinstance(error.__cause__, HfHubHTTPError):
+        error = error.__cause__  # it answered; the library only adds that the cache does not have it either
+    if isinstance(error, OSError) and error.errno == 28:
+        return BadInput("The disk is full. Make room, then run the same command: it goes on where it stopped.")
+    if isinstance(error, RepositoryNotFoundError):
+        return UnknownModel(f"{endpoint} has no {repo}, or not for you. If it is private, set HF_TOKEN.")
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return NotRunning(f"{endpoint} refused {repo} (status {status}). Try again later; what came is kept.")
+    if isinstance(error, OSError) or "onnect" in type(error).__name__:
+        return NotRunning(f"{endpoint} cannot be reached. Connect to the network, or set HF_ENDPOINT to a mirror.")
+    return BackendError(f"The download of {repo} failed: {str(error)[:200]}. What came is kept; try again.")
+
+
+def _pull(url: str, known: str, say: Callable[[str], object]) -> None:
+    """Has an Ollama server fetch a model. Raises BackendError."""
+    import httpx
+    import ollama
+
+    client = ollama.Client(url, trust_env=False)
+    try:
+        for line in _progress(client.pull(known, stream=True)):
+            say(line)
+    except ollama.ResponseError as error:
+        raise UnknownModel(f"Ollama cannot pull {known}: {error.error[:200]}.") from None
+    except (ConnectionError, httpx.HTTPError):
+        row = catalog.load().routes["ollama"]
+        raise NotRunning(f"Ollama does not answer at {url}, or no longer. {row.start} What came is kept.") from None
+    finally:
+        client.close()  # type: ignore[no-untyped-call]
+    say(f"Ready: Ollama has {known}")
+
+
+def _progress(parts: Iterable[Any]) -> Iterator[str]:
+    """A line for each new state, and for each tenth of a large file; the size first."""
+    told: tuple[str, int] | None = None
+    for part in parts:
+        total, done = part.total or 0, part.completed or 0
+        tenth = 10 * done // total if total else 0
+        if (part.status, tenth) == told:
+            continue
+        told = (part.status, tenth)
+        yield f"{part.status}: {done / GB:.2f} of {total / GB:.2f} GB" if total else str(part.status)

@@ -1,0 +1,156 @@
+"""What the routes to a server share: how often to try, how long to wait, and what to say when it goes wrong.
+
+It knows no SDK: each one's backend brings a way to ask once and to read the status of its own errors.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from utils import catalog
+from utils.backends.address import Address
+from utils.backends.stream import BETWEEN_S, FIRST_S, Watch
+from utils.backends.trouble import Trouble, clean, explain
+from utils.core import Chunk, Message, Options, as_messages
+from utils.errors import BackendError, BadAnswer, BadInput, Interrupted
+
+TRIES = 3
+CONNECT_S = 10.0
+
+
+class HostedBackend(ABC):
+    """A model behind a server. `first_s` and `between_s` are the seconds to wait for text; SLM_TIMEOUT changes both.
+
+    `client` is the SDK's own client, for what else it can do: it raises the SDK's own errors.
+    """
+
+    client: Any
+
+    first_s, between_s = FIRST_S, BETWEEN_S
+
+    def __init__(self, address: Address) -> None:
+        given = _time_limit()
+        if given is not None:
+            self.first_s, self.between_s = given, given / 2
+        self.name, self.model, self.source = address.route.name, address.model, address.source
+        self.address, self.closed = address, False
+
+    def __repr__(self) -> str:
+        return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
+
+    @abstractmethod
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+        """Asks once, in the SDK's own way."""
+
+    @abstractmethod
+    def _read(self, error: Exception) -> Trouble:
+        """What the SDK's error says."""
+
+    @abstractmethod
+    def models(self) -> list[str]:
+        """The ids that the server offers; [] where it does not say. Raises the SDK's errors."""
+
+    @abstractmethod
+    def _free(self) -> None:
+        """Closes the connections."""
+
+    def close(self) -> None:
+        """Closes the connections. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            self._free()
+
+    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        """The answer as it comes. Tries again while there is no text yet and hope. Raises BackendError."""
+        if self.closed:
+            raise BackendError("This backend is closed. Call connect() again.")
+        conversation = as_messages(messages)
+        return self._tries(conversation, options)
+
+    def _tries(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        for attempt in range(1, TRIES + 1):
+            watch = Watch(self.first_s, self.between_s)
+            answer = _Answer(options.max_tokens)
+            failure: BackendError | None = None
+            wait: float | None = None
+            try:
+                with closing(self._ask(messages, options, watch)) as chunks:  # type: ignore[type-var]
+                    for chunk in answer.of(chunks):
+                        watch.pause()  # what the reader does with it is not the server's time
+                        yield chunk
+                        watch.text()
+                if watch.late:  # it hung up, which some libraries take for the end
+                    failure = watch.error(answer.text)
+            except Exception as error:
+                failure, wait = self._failure(error, watch, answer.text)
+            finally:
+                watch.done()
+            if failure is None:
+                return
+            if answer.text or wait is None or attempt == TRIES:
+                failure.partial = answer.text
+                raise failure  # here and not above: no SDK error, with its request and its key, hangs on it
+            time.sleep(wait * random.uniform(0.5, 1.0) * attempt if wait < 1 else wait)
+
+    def _failure(self, error: Exception, watch: Watch, text: str) -> tuple[BackendError, float | None]:
+        """Our error for it, and after how many seconds to try again (None: not)."""
+        ours = _ours(error)
+        if watch.late:
+            return watch.error(text), None
+        if ours is not None:
+            return ours, None
+        trouble = self._read(error)
+        if text:
+            said = f" ({clean(trouble.said, self.address.key)})" if trouble.said else ""
+            return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
+        return explain(trouble, self.address, self.models), trouble.wait_s
+
+    def explained(self, error: Exception) -> BackendError:
+        """Our error for one of the SDK's."""
+        return _ours(error) or explain(self._read(error), self.address, self.models)
+
+
+class _Answer:
+    """Collects what has come, and ends an answer that the server does not end."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.text, self._most = "", max_tokens
+
+    def of(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        pieces, tokens, finish = 0, None, None
+        for chunk in chunks:
+            pieces += bool(chunk.text)
+            tokens = tokens if chunk.tokens is None else chunk.tokens
+            finish = chunk.finish_reason or finish
+            if pieces > self._most:  # every piece is a token at least, so the server counts wrongly or not at all
+                yield Chunk("", finish_reason="length")
+                return
+            self.text += chunk.text
+            yield chunk
+        if not self.text and not tokens:
+            raise BadAnswer("The answer was empty: no text came back. Try again, or use another model.")
+
+
+def _time_limit() -> float | None:
+    """SLM_TIMEOUT: seconds to the first text. Raises BadInput."""
+    text = catalog.variable("SLM_TIMEOUT")
+    try:
+        seconds = float(text) if text else None
+    except ValueError:
+        seconds = math.nan
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise BadInput(f"SLM_TIMEOUT is {text!r}, but it must be a number of seconds above 0.")
+    return seconds
+
+
+def _ours(error: BaseException | None) -> BackendError | None:
+    """One of our own errors, raised below an SDK that wrapped it."""
+    while error is not None and not isinstance(error, BackendError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,46 @@
+"""Pictures on their way to a server: from bytes, a file or a data URL to base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+
+from utils.errors import BadInput
+
+KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
+
+
+def read(image: Any) -> bytes:
+    """The picture's bytes, from bytes, a file name or a data URL. Raises BadInput."""
+    if isinstance(image, str) and image.startswith("data:"):
+        try:
+            return base64.b64decode(image.partition(",")[2], validate=True)
+        except binascii.Error:
+            raise BadInput("The picture's data URL is damaged: it holds no base64.") from None
+    if isinstance(image, str | os.PathLike):
+        try:
+            return Path(image).read_bytes()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not a file name"
+            raise BadInput(f"The picture {str(image)!r:.200} cannot be read: {why}.") from None
+    if not isinstance(image, bytes):
+        raise BadInput(f"A picture is bytes, a file name or a data URL, not {image!r:.60}.")
+    return image
+
+
+def data_url(image: Any, limit: int | None = None) -> str:
+    """The picture as a data URL of at most `limit` characters. Raises BadInput."""
+    data = read(image)
+    kind = next((kind for start, kind in KINDS.items() if data.startswith(start)), None)
+    if kind is None:
+        raise BadInput("The picture is of no known kind. Use PNG, JPEG, GIF, WebP or BMP.")
+    url = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    if limit is not None and len(url) > limit:
+        raise BadInput(
+            f"The picture takes {len(url):,} characters, but this service takes {limit:,}. Make it smaller before "
+            "sending, for example half as wide."
+        )
+    return url

@@ -1,0 +1,61 @@
+"""What testing costs: all lessons under nbval beside the bare work of their cells, and two workers beside one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from utils.bench.rows import Row
+from utils.catalog import HOME
+from utils.measure import compare
+
+CELLS = """
+import json, os, sys, time
+from IPython.core.interactiveshell import InteractiveShell
+notebook = json.load(open(sys.argv[1], encoding="utf-8"))
+os.chdir(os.path.dirname(sys.argv[1]))
+shell, start = InteractiveShell.instance(), time.perf_counter()
+for cell in notebook["cells"]:
+    if cell["cell_type"] == "code" and "nbval-skip" not in cell["metadata"].get("tags", []):
+        shell.run_cell("".join(cell["source"]), silent=True)
+print(f"\\nseconds {time.perf_counter() - start}")
+"""
+
+
+def rows(pairs: int) -> list[Row]:
+    """Takes a minute for each pair of a full course."""
+    repository = HOME.parent
+    notebooks = sorted(repository.glob("lessons/**/[0-9]*.ipynb"))
+    few = max(pairs // 3, 1)
+
+    def work() -> float:
+        return sum(_work_s(notebook) for notebook in notebooks)
+
+    nbval = compare(lambda: _nbval_s(notebooks, 0), work, few)
+    workers = compare(lambda: 1 / _nbval_s(notebooks, 2), lambda: 1 / _nbval_s(notebooks, 0), few)
+    return [
+        Row("nbval over all lessons ÷ the work of their cells", "s", nbval, "most", 1.3),
+        Row("lessons in two workers ÷ in one", "1/s", workers, "least", 1.8),
+    ]
+
+
+def _work_s(notebook: Path) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", CELLS, str(notebook)], capture_output=True, text=True, check=True, env=_environment()
+    )
+    return float(done.stdout.rpartition("seconds ")[2])
+
+
+def _nbval_s(notebooks: list[Path], workers: int) -> float:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(workers)]
+    command += ["--dist", "loadfile", *map(str, notebooks)]
+    start = time.perf_counter()
+    subprocess.run(command, cwd=HOME.parent, capture_output=True, check=True, env=_environment())
+    return time.perf_counter() - start
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SLM_MODE": "offline"}

@@ -1,0 +1,58 @@
+"""A promise, what was measured, and how to show both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from utils.measure import Comparison
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promise about `result.ratio`: "most" or "least" `target`, or "within" so much of 1; "" for a control."""
+
+    what: str
+    unit: str
+    result: Comparison
+    at: Literal["most", "least", "within", ""] = ""
+    target: float = 0.0
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the promise is kept; None for a control."""
+        ratio = self.result.ratio
+        return {
+            "most": ratio <= self.target,
+            "least": ratio >= self.target,
+            "within": abs(ratio - 1) <= self.target,
+            "": None,
+        }[self.at]
+
+    @property
+    def promise(self) -> str:
+        """In words."""
+        return {"within": f"within {self.target:.0%}", "": ""}.get(self.at, f"at {self.at} {self.target}")
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """For people: a line each, with medians, ratio, interval and verdict."""
+    width = max(len(row.what) for row in rows)
+    lines = [f"{'':<{width}}  {'ours':>9}  {'theirs':>9}  unit      ratio  95 % interval   n  verdict"]
+    for row in rows:
+        r = row.result
+        verdict = "" if row.kept is None else f"{'kept' if row.kept else 'NOT KEPT'}: {row.promise}"
+        verdict += "" if r.differs else "  (no difference shown)"
+        lines.append(
+            f"{row.what:<{width}}  {r.ours:>9.4g}  {r.theirs:>9.4g}  {row.unit:<8}  {r.ratio:5.3f}  "
+            f"{r.low:5.3f} - {r.high:5.3f}  {r.n:>2}  {verdict.strip()}"
+        )
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """For programs: a list of objects."""
+    values: list[dict[str, Any]] = [{**asdict(row), "kept": row.kept} for row in rows]
+    return json.dumps(values, indent=1)

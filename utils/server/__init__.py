@@ -1,0 +1,113 @@
+"""The course server: pocket models behind the wire formats of OpenAI, Azure AI Inference and Ollama, on this machine.
+
+It lets the official client libraries run for real without a key, a network or a big model. It is not Ollama and not
+NIM, and never says that it is. Starting it loads no model: that happens with the first question.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import uvicorn
+from starlette.applications import Starlette
+
+from utils import catalog, pocket
+from utils.backends import connect
+from utils.errors import BadInput
+from utils.server.app import make
+from utils.server.engine import Engine, Runtime
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Server:
+    """A course server in this process. `url` is its address; `stop()` ends it, and so does the end of the process."""
+
+    def __init__(self, engine: Engine, port: int, key: str | None) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.engine = engine
+        self._server = _server(make(engine, key=key))
+        sockets = [self._socket]
+        self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="course server", daemon=True)
+        self._thread.start()  # the socket listens already: nobody needs to wait
+
+    def __repr__(self) -> str:
+        return f"<course server at {self.url}>"
+
+    def stop(self) -> None:
+        """Ends the answers in progress, frees the models and the port. May be called twice."""
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._socket.close()
+
+
+def start(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    port: int = 0,
+    route: str = "onnx",
+    key: str | None = None,
+    slots: int = 1,
+) -> Server:
+    """Starts a course server on this machine, on any free port unless one is named.
+
+    `model`: the one that answers when a request names none, or a model folder to offer instead of the pocket models.
+    `slots`: answers at a time for each model. Raises BadInput; OSError for a taken port.
+    """
+    return Server(_engine(model, route, slots), port, key)
+
+
+def serve(
+    model: str | None, *, host: str, port: int, route: str, key: str | None, slots: int, say: Callable[[str], object]
+) -> None:
+    """Runs a course server until Ctrl-C or SIGTERM, telling `say` where it is. Raises BadInput."""
+    here = host in LOOPBACK
+    if not here and not key:
+        raise BadInput(f"On {host} others can reach this machine. Choose a key for them: --key SOMETHING.")
+    engine = _engine(model, route, slots)
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "no such port"
+        raise BadInput(f"Port {port} of {host} cannot be used: {why}. Try --port 0, which takes a free one.") from None
+    shown = f"[{host}]" if ":" in host else host
+    say(f"The course server is at http://{shown}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.")
+    _server(make(engine, key=key, hosts=None if here else ["*"])).run([listener])
+
+
+def _engine(model: str | os.PathLike[str] | None, route: str, slots: int) -> Engine:
+    """Raises BadInput."""
+    routes = [row.name for row in catalog.load().routes.values() if not row.hosted]
+    if route not in routes:
+        raise BadInput(f"The course server runs its models on {', '.join(routes)}, not on {route!r}.")
+    if slots < 1:
+        raise BadInput(f"slots is {slots}, but it must be 1 or more.")
+    folders = _folders(None if model is None else os.fspath(model))
+
+    def load(name: str) -> Runtime:
+        wanted = name if name in pocket.NAMES else folders[name]
+        return cast(Runtime, connect(route, wanted, mode="offline"))
+
+    return Engine(load, folders.__getitem__, list(folders), slots)
+
+
+def _folders(model: str | None) -> dict[str, Path]:
+    """The models to offer, by name, the first by default. Raises BadInput."""
+    if model is None or model in pocket.NAMES:
+        return {name: pocket.folder(name) for name in sorted(pocket.NAMES, key=lambda name: name != model)}
+    folder = Path(model).expanduser().resolve()
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"{model} is neither a pocket model ({', '.join(pocket.NAMES)}) nor a model folder.")
+    return {folder.name: folder}
+
+
+def _server(application: Starlette) -> uvicorn.Server:
+    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none")
+    config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
+    return uvicorn.Server(config)

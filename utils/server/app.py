@@ -1,0 +1,111 @@
+"""The web application: which address answers in which wire format, and who is let in."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from utils.errors import BackendError, KeyProblem
+from utils.server import azure, ollama, ollama_library, openai, vectors
+from utils.server.engine import Engine
+from utils.server.wire import status
+
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]  # what a Host header may say: a page of the web cannot reach us by name
+Handler = Callable[[Request], Awaitable[Response]]
+ROUTES: dict[str, dict[str, Handler]] = {
+    "GET": {
+        "/": ollama_library.hello,
+        "/v1/models": openai.models,
+        "/v1/models/{name:path}": openai.model,
+        "/info": azure.info,
+        "/api/version": ollama_library.version,
+        "/api/tags": ollama_library.tags,
+        "/api/ps": ollama_library.running,
+    },
+    "POST": {
+        "/v1/chat/completions": openai.chat,
+        "/v1/completions": openai.completions,
+        "/v1/embeddings": vectors.openai,
+        "/chat/completions": azure.chat,
+        "/embeddings": vectors.openai,
+        "/api/chat": ollama.chat,
+        "/api/generate": ollama.generate,
+        "/api/embed": vectors.ollama,
+        "/api/embeddings": vectors.ollama_older,
+        "/api/show": ollama_library.show,
+        "/api/create": ollama_library.create,
+        "/api/copy": ollama_library.copy,
+        "/api/pull": ollama_library.pull,
+    },
+    "DELETE": {"/api/delete": ollama_library.delete},
+}
+
+
+def make(engine: Engine, *, key: str | None = None, hosts: list[str] | None = None) -> Starlette:
+    """The application. With a `key`, every request must bring it; `hosts` are the names it answers to."""
+
+    def guarded(handler: Handler) -> Handler:
+        async def checked(request: Request) -> Response:
+            if key is not None and not hmac.compare_digest(_key(request).encode(), key.encode()):
+                raise KeyProblem("The key is missing or wrong. Ask whoever started the course server for it.")
+            return await handler(request)
+
+        return checked
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        yield
+        engine.close()
+
+    routes = [
+        Route(path, guarded(handler), methods=[method])
+        for method, rows in ROUTES.items()
+        for path, handler in rows.items()
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK)],
+        exception_handlers={BackendError: _explain, HTTPException: _explain_http, Exception: _explain_other},  # type: ignore[dict-item]
+        lifespan=life,
+    )
+    app.state.engine = engine
+    return app
+
+
+def _key(request: Request) -> str:
+    bearer = request.headers.get("authorization", "").partition(" ")[2]
+    return bearer or request.headers.get("api-key", "")
+
+
+def _body(request: Request, error: BackendError) -> dict[str, Any]:
+    """The error in the shape of the wire format that this address belongs to."""
+    path = request.url.path
+    if path.startswith("/v1/"):
+        return openai.error_body(error)
+    return ollama.error_body(error) if path.startswith("/api/") else azure.error_body(error)
+
+
+async def _explain(request: Request, error: BackendError) -> Response:
+    headers = {"retry-after": "2"} if status(error) == 429 else None
+    return JSONResponse(_body(request, error), status(error), headers)
+
+
+async def _explain_http(request: Request, error: HTTPException) -> Response:
+    what = BackendError(f"{request.method} {request.url.path[:80]}: {error.detail}.")
+    return JSONResponse(_body(request, what), error.status_code)
+
+
+async def _explain_other(request: Request, error: Exception) -> Response:
+    """A fault of ours: its traceback is in the server's log, and nothing of it goes to the client."""
+    what = BackendError(f"The course server stumbled ({type(error).__name__}). Its log says more.")
+    return JSONResponse(_body(request, what), 500)

@@ -1,0 +1,152 @@
+"""The models behind the course server: loaded when first asked for, each answering one request after the other.
+
+It knows backends and the queue before them. What a request looks like on the wire, other modules know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.concurrency import run_in_threadpool
+
+from utils.core import Backend, Chunk, Message, Options
+from utils.errors import BackendError, RateLimited
+from utils.server.library import Entry, Library
+
+if TYPE_CHECKING:
+    from utils.server.embed import Embedder
+
+WAITING = 64  # requests that may queue for one model; a class of forty sends one each
+
+
+class Runtime(Backend, Protocol):
+    """A backend that can also go on with a text that is no conversation."""
+
+    def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
+        """How `text` goes on. Raises BackendError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One request, whatever wire format it came in: a conversation, or a plain text to go on with."""
+
+    entry: Entry
+    messages: Sequence[Message] = ()
+    text: str | None = None
+    options: Options
+    stream: bool = False
+    usage: bool = True  # whether a stream ends with the token counts
+
+
+class Engine:
+    """`load` makes a backend of a given model's name, `folder` finds its files; `names` are the given models."""
+
+    def __init__(
+        self, load: Callable[[str], Runtime], folder: Callable[[str], Path], names: Sequence[str], slots: int = 1
+    ) -> None:
+        self.library, self.folder = Library(names), folder
+        self.expires: dict[str, float] = {}  # given model -> when it leaves the memory, in seconds since 1970
+        self._load = load
+        self._backends: dict[str, Runtime] = {}
+        self._embedders: dict[str, Embedder] = {}
+        self._loading = asyncio.Lock()
+        self._free = {name: asyncio.Semaphore(slots) for name in names}  # wakes those who wait in their order
+        self._waiting = dict.fromkeys(names, 0)
+        self._answering = dict.fromkeys(names, 0)
+        self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The given models in memory."""
+        return tuple(self._backends)
+
+    async def chunks(self, job: Job) -> AsyncIterator[Chunk]:
+        """The answer, piece by piece; a client that reads slowly slows the model down. Raises BackendError."""
+        name = job.entry.base
+        if self._waiting[name] >= WAITING:
+            raise RateLimited("Too many requests are waiting. Ask again in a few seconds.")
+        self._waiting[name] += 1
+        try:
+            await self._free[name].acquire()
+        finally:
+            self._waiting[name] -= 1
+        self._answering[name] += 1
+        try:
+            backend = await self._backend(name)
+            stream = _begin(backend, job)
+            try:
+                while (chunk := await run_in_threadpool(next, stream, None)) is not None:
+                    yield chunk
+            finally:
+                stream.close()  # type: ignore[attr-defined]  # a client that leaves ends the work
+        finally:
+            self._answering[name] -= 1
+            self._free[name].release()
+            if name in self._leaving:
+                self.unload(name)
+
+    async def vectors(self, entry: Entry, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """An embedding of each text, and the tokens of all of them. Raises BackendError."""
+        async with self._loading:
+            if entry.base not in self._embedders:
+                from utils.server.embed import Embedder  # here: PyTorch takes seconds, and few need it
+
+                self._embedders[entry.base] = await run_in_threadpool(Embedder, self.folder(entry.base))
+        return await run_in_threadpool(self._embedders[entry.base], texts)
+
+    async def load(self, entry: Entry) -> None:
+        """Brings a model into memory before it is asked. Raises BackendError."""
+        await self._backend(entry.base)
+
+    async def _backend(self, name: str) -> Runtime:
+        async with self._loading:
+            if name not in self._backends:
+                self._backends[name] = await run_in_threadpool(self._load, name)
+            return self._backends[name]
+
+    def keep(self, name: str, seconds: float | None) -> None:
+        """Leaves a model in memory for so long from now (below 0: for ever; 0: not at all; None: as before)."""
+        if seconds is None:
+            return
+        if name in self._timers:
+            self._timers.pop(name).cancel()
+        self.expires.pop(name, None)
+        self._leaving.discard(name)
+        if seconds == 0:
+            self.unload(name)
+        elif seconds > 0:
+            self.expires[name] = time.time() + seconds
+            self._timers[name] = asyncio.get_running_loop().call_later(seconds, self.keep, name, 0)
+
+    def unload(self, name: str) -> None:
+        """Frees a model's memory, at once or after the answers in progress; the next request loads it again."""
+        if self._answering[name]:
+            self._leaving.add(name)
+        elif name in self._backends:
+            self._leaving.discard(name)
+            self._backends.pop(name).close()
+
+    def close(self) -> None:
+        """Frees all models."""
+        for backend in self._backends.values():
+            with suppress(BackendError):
+                backend.close()
+        self._backends.clear()
+        self._embedders.clear()
+
+
+def _begin(backend: Runtime, job: Job) -> Iterator[Chunk]:
+    if job.text is not None:
+        return iter(backend.stream_text(job.text, job.options))
+    messages = list(job.messages)
+    if job.entry.system and not any(message["role"] == "system" for message in messages):
+        messages.insert(0, {"role": "system", "content": job.entry.system})
+    return iter(backend.stream(messages, job.options))

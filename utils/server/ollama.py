@@ -1,0 +1,197 @@
+"""Ollama's wire format: newline-delimited JSON, durations in nanoseconds.
+
+https://docs.ollama.com/api. The course server is not Ollama: it offers pocket models and what is made of them.
+`ollama_library.py` has the addresses that list and change models.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from utils.core import Chunk, Message, Part
+from utils.errors import BackendError, BadInput, Unsupported
+from utils.server.engine import Engine, Job
+from utils.server.wire import Body, options, read, started
+
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
+SETTINGS = ("num_predict", "temperature", "top_p", "seed", "stop")
+Shape = Callable[[str], dict[str, Any]]
+
+
+class Turn(Body):
+    """A message; pictures are base64 texts beside it."""
+
+    role: str
+    content: str = ""
+    images: list[str] | None = None
+
+
+class Asked(Body):
+    """What requests for text have in common."""
+
+    model: str
+    stream: bool = True
+    format: str | dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+    keep_alive: float | str | None = None
+
+    def job(self, engine: Engine, **what: Any) -> Job:
+        """The same for the engine. Raises BadInput."""
+        entry = engine.library.find(self.model)
+        schema = {"type": "object"} if self.format == "json" else self.format or None
+        if isinstance(schema, str):
+            raise BadInput('format: "json" or a JSON schema.')
+        chosen = options({**settings(self.options or {}), "schema": schema}, entry.settings, temperature=0.8)
+        return Job(entry=entry, options=chosen, stream=self.stream, **what)
+
+
+class Chat(Asked):
+    """POST /api/chat."""
+
+    messages: list[Turn] = Field(default_factory=list)
+
+
+class Generate(Asked):
+    """POST /api/generate: one prompt, in the chat template unless it is `raw`."""
+
+    prompt: str = ""
+    system: str | None = None
+    template: str | None = None
+    images: list[str] | None = None
+    suffix: str | None = None
+    context: list[int] | None = None
+    raw: bool = False
+
+
+def settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Ollama's options by our names, those that the course server does not know left out. Raises BadInput."""
+    found = {NAMES.get(name, name): given[name] for name in SETTINGS if given.get(name) is not None}
+    limit = found.get("max_tokens")
+    if isinstance(limit, int) and limit < 0:  # as long as the model likes
+        del found["max_tokens"]
+    if not isinstance(found.get("seed", 0), int):
+        raise BadInput("options.seed: a whole number.")
+    return found
+
+
+def seconds(keep_alive: float | str | None) -> float | None:
+    """5, "5m" or "-1" in seconds; below 0 is for ever. Raises BadInput."""
+    if keep_alive is None or isinstance(keep_alive, float | int):
+        return keep_alive
+    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)?", keep_alive.strip())
+    if not found:
+        raise BadInput(f'keep_alive: seconds or a text like "5m", not {keep_alive!r:.40}.')
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def _message(role: str, text: str, pictures: list[str] | None) -> Message:
+    if not pictures:
+        return {"role": role, "content": text}  # type: ignore[typeddict-item]
+    parts: list[Part] = [{"type": "image", "image": f"data:;base64,{data}"} for data in pictures]
+    return {"role": role, "content": [*parts, {"type": "text", "text": text}]}  # type: ignore[typeddict-item]
+
+
+async def chat(request: Request) -> Response:
+    """POST /api/chat. Without messages it only loads the model, or with keep_alive 0 frees it."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Chat)
+    job = body.job(engine, messages=[_message(turn.role, turn.content, turn.images) for turn in body.messages])
+    return await _reply(engine, job, body, lambda text: {"message": {"role": "assistant", "content": text}})
+
+
+async def generate(request: Request) -> Response:
+    """POST /api/generate. Without a prompt it only loads the model, or with keep_alive 0 frees it."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Generate)
+    if body.suffix or body.context or body.template:
+        raise Unsupported("The course server knows no suffix, context or template. Use raw, or /api/chat.")
+    if body.raw:
+        job = body.job(engine, text=body.prompt)
+    else:
+        turns = [_message("system", body.system, None)] if body.system else []
+        turns += [_message("user", body.prompt, body.images)] if body.prompt else []
+        job = body.job(engine, messages=turns)
+    return await _reply(engine, job, body, lambda text: {"response": text})
+
+
+async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Response:
+    head, kept = {"model": body.model}, seconds(body.keep_alive)
+    if not job.messages and not job.text:
+        if kept != 0:
+            await engine.load(job.entry)
+        engine.keep(job.entry.base, kept)
+        reason = "unload" if kept == 0 else "load"
+        return JSONResponse({**head, "created_at": now(), **shape(""), "done": True, "done_reason": reason})
+    if job.stream:
+        lines = await started(_lines(engine, job, head, shape, kept))
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+    text, last, clock = "", Chunk(""), _Clock()
+    async for last in engine.chunks(job):
+        clock.tick()
+        text += last.text
+    engine.keep(job.entry.base, kept)
+    return JSONResponse({**head, **shape(text), **_end(last, clock)})
+
+
+async def _lines(
+    engine: Engine, job: Job, head: dict[str, Any], shape: Shape, kept: float | None
+) -> AsyncIterator[str]:
+    last, clock = Chunk(""), _Clock()
+    try:
+        async for last in engine.chunks(job):
+            clock.tick()
+            if last.text:
+                yield json.dumps({**head, "created_at": now(), **shape(last.text), "done": False}) + "\n"
+    except BackendError as error:
+        if not clock.first:  # nothing was sent yet
+            raise
+        yield json.dumps(error_body(error)) + "\n"
+        return
+    engine.keep(job.entry.base, kept)
+    yield json.dumps({**head, **shape(""), **_end(last, clock)}) + "\n"
+
+
+class _Clock:
+    """When a request came, and when its first piece was ready, in nanoseconds."""
+
+    def __init__(self) -> None:
+        self.began, self.first = time.perf_counter_ns(), 0
+
+    def tick(self) -> None:
+        self.first = self.first or time.perf_counter_ns()
+
+
+def _end(last: Chunk, clock: _Clock) -> dict[str, Any]:
+    done = time.perf_counter_ns()
+    first = clock.first or done
+    return {
+        "created_at": now(),
+        "done": True,
+        "done_reason": last.finish_reason or "stop",
+        "total_duration": done - clock.began,
+        "load_duration": 0,
+        "prompt_eval_count": last.prompt_tokens or 0,
+        "prompt_eval_duration": first - clock.began,
+        "eval_count": last.tokens or 0,
+        "eval_duration": done - first,
+    }
+
+
+def now() -> str:
+    """The time as Ollama writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def error_body(error: BackendError) -> dict[str, Any]:
+    """An error as Ollama shapes it."""
+    return {"error": str(error)}

@@ -1,0 +1,215 @@
+"""Ollama's addresses that list, describe, make and fetch models.
+
+https://docs.ollama.com/api. What is made here is a name with a system prompt and settings; weights are never uploaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from utils.errors import Unsupported
+from utils.server.engine import Engine
+from utils.server.library import Entry
+from utils.server.ollama import SETTINGS, now, settings
+from utils.server.wire import Body, read
+
+VERSION = "0.0.0-pocket-phi"
+PIECE = 1_000_000  # bytes that are read between two lines of progress
+FOR_EVER = "2318-01-01T00:00:00Z"
+
+
+class Named(Body):
+    """A request about one model; older clients say `name`."""
+
+    model: str = ""
+    name: str = ""
+    stream: bool = True
+
+    @property
+    def which(self) -> str:
+        """The model's name."""
+        return self.model or self.name
+
+
+class Create(Named):
+    """POST /api/create. `from` is the model it is made of."""
+
+    from_: str = ""
+    system: str | None = None
+    template: str | None = None
+    parameters: dict[str, Any] | None = None
+    files: dict[str, str] | None = None
+    adapters: dict[str, str] | None = None
+    quantize: str | None = None
+
+    model_config = Named.model_config | {"alias_generator": lambda name: name.rstrip("_")}
+
+
+class Copy(Body):
+    """POST /api/copy."""
+
+    source: str
+    destination: str
+
+
+async def hello(request: Request) -> Response:
+    """GET /: what a client asks to see whether a server is there."""
+    return Response("The Pocket Phi course server is running.", media_type="text/plain")
+
+
+async def version(request: Request) -> Response:
+    """GET /api/version."""
+    return JSONResponse({"version": VERSION})
+
+
+async def tags(request: Request) -> Response:
+    """GET /api/tags: the models that can be asked."""
+    engine: Engine = request.app.state.engine
+    return JSONResponse({"models": [_row(engine, entry) for entry in engine.library.entries]})
+
+
+async def running(request: Request) -> Response:
+    """GET /api/ps: the models in memory."""
+    engine: Engine = request.app.state.engine
+    rows = []
+    for name in engine.loaded:
+        until = engine.expires.get(name)
+        leaves = FOR_EVER if until is None else datetime.fromtimestamp(until, UTC).isoformat()
+        rows.append({**_row(engine, engine.library.find(name)), "size_vram": 0, "expires_at": leaves})
+    return JSONResponse({"models": rows})
+
+
+async def show(request: Request) -> Response:
+    """POST /api/show."""
+    engine: Engine = request.app.state.engine
+    entry = engine.library.find((await read(request, Named)).which)
+    folder = engine.folder(entry.base)
+    config = json.loads((folder / "config.json").read_bytes())
+    family = config["model_type"]
+    facts = {
+        "general.architecture": family,
+        f"{family}.context_length": config["max_position_embeddings"],
+        f"{family}.embedding_length": config["hidden_size"],
+        f"{family}.block_count": config["num_hidden_layers"],
+    }
+    answer = {
+        "modelfile": _modelfile(entry),
+        "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
+        "template": _template(folder),
+        "system": entry.system,
+        "details": _details(config),
+        "model_info": facts,
+        "capabilities": ["completion", "embedding"],
+        "modified_at": now(),
+    }
+    return JSONResponse(answer)
+
+
+def _theirs(entry: Entry) -> dict[str, Any]:
+    """The entry's settings by Ollama's names."""
+    names = {ours: name for name in SETTINGS for ours in settings({name: 1})}
+    return {names.get(ours, ours): value for ours, value in entry.settings.items()}
+
+
+def _modelfile(entry: Entry) -> str:
+    lines = [f"FROM {entry.base}"]
+    lines += [f'SYSTEM """{entry.system}"""'] if entry.system else []
+    return "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in _theirs(entry).items())])
+
+
+def _template(folder: Path) -> str:
+    file = folder / "chat_template.jinja"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _details(config: dict[str, Any]) -> dict[str, Any]:
+    family = config["model_type"]
+    return {
+        "parent_model": "",
+        "format": "safetensors",
+        "family": family,
+        "families": [family],
+        "parameter_size": "",
+        "quantization_level": "F16",
+    }
+
+
+def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
+    folder = engine.folder(entry.base)
+    return {
+        "name": f"{entry.name}:latest",
+        "model": f"{entry.name}:latest",
+        "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
+        "size": sum(file.stat().st_size for file in _weights(folder)),
+        "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
+        "details": _details(json.loads((folder / "config.json").read_bytes())),
+    }
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+async def create(request: Request) -> Response:
+    """POST /api/create: a new name with a system prompt and settings over a model that is there."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Create)
+    if body.files or body.adapters or body.quantize or body.template:
+        raise Unsupported("The course server makes models of FROM, SYSTEM and PARAMETER only.")
+    engine.library.make(body.which, body.from_, body.system, settings(body.parameters or {}))
+    return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
+
+
+async def copy(request: Request) -> Response:
+    """POST /api/copy."""
+    body = await read(request, Copy)
+    request.app.state.engine.library.make(body.destination, body.source, None, {})
+    return Response()
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /api/delete."""
+    request.app.state.engine.library.delete((await read(request, Named)).which)
+    return Response()
+
+
+async def pull(request: Request) -> Response:
+    """POST /api/pull: the models lie here already, so their files are read and checked, with the progress of that."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Named)
+    return await _lines(body.stream, _checked(engine.folder(engine.library.find(body.which).base)))
+
+
+async def _checked(folder: Path) -> AsyncIterator[dict[str, Any]]:
+    yield {"status": "pulling manifest"}
+    for file in _weights(folder):
+        digest, total, done = hashlib.sha256(), file.stat().st_size, 0
+        with file.open("rb") as data:
+            while piece := await run_in_threadpool(data.read, PIECE):
+                digest.update(piece)
+                done += len(piece)
+                yield {"status": f"reading {file.name}", "digest": "", "total": total, "completed": done}
+        yield {"status": f"sha256:{digest.hexdigest()}"}
+    yield {"status": "success"}
+
+
+async def _said(*states: str) -> AsyncIterator[dict[str, Any]]:
+    for state in states:
+        yield {"status": state}
+
+
+async def _lines(stream: bool, states: AsyncIterator[dict[str, Any]]) -> Response:
+    """All states, a line each, or only the last."""
+    if stream:
+        return StreamingResponse((json.dumps(s) + "\n" async for s in states), media_type="application/x-ndjson")
+    last = [state async for state in states][-1]
+    return JSONResponse(last)

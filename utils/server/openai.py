@@ -1,0 +1,216 @@
+"""OpenAI's wire format, which NVIDIA NIM, vLLM, llama.cpp and Azure's newer endpoints speak too.
+
+https://platform.openai.com/docs/api-reference. `azure.py` uses the same shapes at other addresses.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from utils.core import Chunk
+from utils.errors import BackendError, BadInput
+from utils.server.engine import Engine, Job
+from utils.server.library import Entry
+from utils.server.wire import Body, Turn, messages, options, read, started, status
+
+CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
+ANY_OBJECT = {"type": "object"}
+CHOICES = 16  # answers to one request at most
+
+
+class StreamOptions(Body):
+    """What a stream's end tells."""
+
+    include_usage: bool = False
+
+
+class Schema(Body):
+    """A JSON schema and its name."""
+
+    name: str = "answer"
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")  # `schema` is a method of every Body
+
+
+class Format(Body):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: Schema | None = None
+
+
+class Asked(Body):
+    """What requests for text have in common."""
+
+    model: str = ""
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    logprobs: bool | int | None = None
+    response_format: Format | None = None
+
+    def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
+        """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
+        if self.logprobs not in (None, False):
+            raise BadInput("The course server gives no logprobs. Leave them out.")
+        if not 1 <= self.choices <= CHOICES:
+            raise BadInput(f"n must be a whole number from 1 to {CHOICES}.")
+        entry = engine.library.find(self.model)
+        limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        given = {name: getattr(self, name) for name in ("temperature", "top_p", "seed", "stop")}
+        chosen = options(given | {"max_tokens": limit, "schema": _schema(self.response_format)}, entry.settings)
+        wanted = bool(self.stream_options and self.stream_options.include_usage) if usage is None else usage
+        return Job(entry=entry, options=chosen, stream=self.stream, usage=wanted, **what)
+
+    @property
+    def choices(self) -> int:
+        """How many answers were asked for."""
+        return 1 if self.n is None else self.n
+
+
+class Chat(Asked):
+    """POST /v1/chat/completions."""
+
+    messages: list[Turn]
+
+
+class Continue(Asked):
+    """POST /v1/completions."""
+
+    prompt: str | list[str]
+
+
+def _schema(wanted: Format | None) -> dict[str, Any] | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return ANY_OBJECT
+    if wanted.json_schema is None or wanted.json_schema.schema_ is None:
+        raise BadInput("response_format.json_schema.schema: field required.")
+    return wanted.json_schema.schema_
+
+
+# How a choice holds its text: in a message, in a piece of a message, or bare.
+def _whole(text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": text}}
+
+
+def _piece(text: str) -> dict[str, Any]:
+    return {"delta": {"content": text} if text else {}}
+
+
+def _bare(text: str) -> dict[str, Any]:
+    return {"text": text}
+
+
+async def chat(request: Request) -> Response:
+    """POST /v1/chat/completions."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Chat)
+    return await reply(engine, body.job(engine, messages=messages(body.messages)), body.choices)
+
+
+async def completions(request: Request) -> Response:
+    """POST /v1/completions: how a text goes on, without a chat template."""
+    engine: Engine = request.app.state.engine
+    body = await read(request, Continue)
+    if not isinstance(body.prompt, str):
+        raise BadInput("prompt: one text at a time, please.")
+    return await reply(engine, body.job(engine, text=body.prompt), body.choices)
+
+
+async def reply(engine: Engine, job: Job, n: int = 1) -> Response:
+    """The answers, whole or as server-sent events. Raises BackendError before the first piece only."""
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": job.entry.name}
+    jobs = [replace(job, options=replace(job.options, seed=(job.options.seed + i) % 2**31)) for i in range(n)]
+    kind = "chat.completion" if job.text is None else "text_completion"
+    if job.stream:
+        piece, name = (_piece, f"{kind}.chunk") if job.text is None else (_bare, kind)
+        events = await started(_events(engine, jobs, {**head, "object": name}, piece))
+        return StreamingResponse(events, media_type="text/event-stream")
+    shape = _whole if job.text is None else _bare
+    choices, used = [], []
+    for index, one in enumerate(jobs):
+        text, last = "", Chunk("")
+        async for last in engine.chunks(one):
+            text += last.text
+        choices.append({"index": index, **shape(text), "finish_reason": last.finish_reason, "logprobs": None})
+        used.append(last)
+    return JSONResponse({**head, "object": kind, "choices": choices, "usage": usage(used)})
+
+
+async def _events(
+    engine: Engine, jobs: list[Job], head: dict[str, Any], piece: Callable[[str], dict[str, Any]]
+) -> AsyncIterator[str]:
+    used: list[Chunk] = []
+
+    def event(index: int, shaped: dict[str, Any], finish: str | None = None) -> str:
+        return _sse({**head, "choices": [{"index": index, **shaped, "finish_reason": finish, "logprobs": None}]})
+
+    sent = False
+    try:
+        for index, job in enumerate(jobs):
+            last, first = Chunk(""), piece is _piece
+            async for last in engine.chunks(job):
+                if first:
+                    yield event(index, {"delta": {"role": "assistant", "content": last.text}})
+                elif last.text:
+                    yield event(index, piece(last.text))
+                sent, first = True, False
+            yield event(index, piece(""), last.finish_reason)
+            used.append(last)
+    except BackendError as error:
+        if not sent:
+            raise
+        yield _sse(error_body(error))
+        return
+    if jobs[0].usage:
+        yield _sse({**head, "choices": [], "usage": usage(used)})
+    yield "data: [DONE]\n\n"
+
+
+def _sse(body: dict[str, Any]) -> str:
+    return f"data: {json.dumps(body)}\n\n"
+
+
+def usage(answers: list[Chunk]) -> dict[str, int]:
+    """Token counts of the whole response, from each answer's last chunk."""
+    prompt, answer = answers[0].prompt_tokens or 0, sum(last.tokens or 0 for last in answers)
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+
+
+def error_body(error: BackendError) -> dict[str, Any]:
+    """An error as OpenAI shapes it."""
+    kinds = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    codes = {"TooLong": "context_length_exceeded", "UnknownModel": "model_not_found", "KeyProblem": "invalid_api_key"}
+    kind, code = kinds.get(status(error), "server_error"), codes.get(type(error).__name__)
+    return {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+
+
+async def models(request: Request) -> Response:
+    """GET /v1/models."""
+    rows = [_model(entry) for entry in request.app.state.engine.library.entries]
+    return JSONResponse({"object": "list", "data": rows})
+
+
+async def model(request: Request) -> Response:
+    """GET /v1/models/NAME."""
+    return JSONResponse(_model(request.app.state.engine.library.find(request.path_params["name"])))
+
+
+def _model(entry: Entry) -> dict[str, Any]:
+    return {"id": entry.name, "object": "model", "created": CREATED, "owned_by": "pocket-phi"}

@@ -1,0 +1,126 @@
+"""What the three wire formats share: reading a request's body, and saying what is wrong with it.
+
+A format brings its own field names and the shapes of its answers and errors.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from utils.core import Message, Options, Part
+from utils.errors import (
+    BackendError,
+    BadInput,
+    KeyProblem,
+    RateLimited,
+    TooLong,
+    UnknownModel,
+    Unsupported,
+)
+
+BODY_BYTES = 32_000_000  # some pictures; a longer body is refused while it comes
+STATUS = {RateLimited: 429, UnknownModel: 404, KeyProblem: 401, TooLong: 400, Unsupported: 400, BadInput: 400}
+
+
+class Body(BaseModel):
+    """A request's body: fields that the course server does not use are let through, as the real services do."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Turn(Body):
+    """A message as OpenAI and Azure write it; `content` is a text or a list of parts."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+Wanted = TypeVar("Wanted", bound=Body)
+
+
+class TooLarge(BadInput):
+    """The body is longer than BODY_BYTES."""
+
+
+async def read(request: Request, wanted: type[Wanted]) -> Wanted:
+    """The body, checked. Raises BadInput."""
+    data = bytearray()
+    try:
+        async for piece in request.stream():
+            data += piece
+            if len(data) > BODY_BYTES:
+                raise TooLarge(f"The request is larger than {BODY_BYTES // 1_000_000} MB.")
+    except ClientDisconnect:
+        raise BadInput("The client left before its request was complete.") from None
+    try:
+        return wanted.model_validate(json.loads(bytes(data), parse_constant=_no_constant))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+    except (ValueError, RecursionError):
+        raise BadInput("The request's body is not JSON.") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity are no JSON
+
+
+def status(error: BackendError) -> int:
+    """The HTTP status that says what went wrong."""
+    if isinstance(error, TooLarge):
+        return 413
+    return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def messages(turns: list[Turn]) -> list[Message]:
+    """Messages as the core has them. Raises BadInput."""
+    return [{"role": turn.role, "content": _content(turn.content)} for turn in turns]  # type: ignore[typeddict-item]
+
+
+def _content(content: str | list[dict[str, Any]] | None) -> str | list[Part]:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return [_part(part) for part in content]
+
+
+def _part(part: dict[str, Any]) -> Part:
+    if part.get("type") == "text" and isinstance(part.get("text"), str):
+        return {"type": "text", "text": part["text"]}
+    picture = part.get("image_url")
+    if part.get("type") == "image_url" and isinstance(picture, dict) and isinstance(picture.get("url"), str):
+        if not picture["url"].startswith("data:"):
+            raise BadInput("The course server opens no addresses. Send the picture as a data URL.")
+        return {"type": "image", "image": picture["url"]}
+    raise BadInput(f"A part of a message is a text or an image_url, not {part.get('type')!r:.40}.")
+
+
+def options(given: Mapping[str, Any], settings: Mapping[str, Any], temperature: float = 1.0) -> Options:
+    """Options of what a request gave, else of the model's own settings, else of the wire format's defaults.
+
+    Without a seed every answer is drawn anew, as the services do. Raises BadInput.
+    """
+    defaults = {"max_tokens": 512, "temperature": temperature, "seed": secrets.randbelow(2**31), **settings}
+    chosen = defaults | {name: value for name, value in given.items() if value is not None}
+    stop = chosen.get("stop") or ()
+    seed = chosen["seed"] % 2**31
+    return Options(**chosen | {"seed": seed, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+
+
+async def started(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The same pieces, the first one made already: an error before it still gets its own HTTP status."""
+    first = await anext(pieces, None)
+
+    async def rest() -> AsyncIterator[Any]:
+        if first is not None:
+            yield first
+        async for piece in pieces:
+            yield piece
+
+    return rest()
