@@ -15,27 +15,27 @@ from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (20, exchange("field")),
+    "field": (21, exchange("field")),
     "hut": (7, exchange("hut")),
-    "talk": (5, exchange("talk")),
+    "talk": (4.5, exchange("talk")),
     "refuse": (2.5, exchange("refuse")),
     "unknown": (2.5, exchange("unknown")),
-    "code": (1, exchange("code", wrap=False)),
+    "code": (0.8, exchange("code", wrap=False)),
     "reading": (14, passage_turn),
     "summary": (7, summary),
     "sentiment": (5, sentiment),
     "story": (2.5, story),
     "completion": (0.3, completion),
     "prose": (0.7, prose),
-    "booking": (14, booking),
+    "booking": (16, booking),
     "entities": (4, entities),
     "tool call": (6, tool_call),
     "sums": (4, sums),
     "differences": (0.5, differences),
-    "bill": (1.5, bill),
+    "bill": (1.2, bill),
     "spelling": (19, spelling),
     "translation": (0.8, translation),
-    "copy": (3, copy),
+    "copy": (2, copy),
 }
 
 

@@ -128,6 +128,27 @@ def invented(document: Document, syllables: int) -> str:
             return name.capitalize()
 
 
+def spliced(document: Document) -> str:
+    """A made-up name of two real words' ends, such as "Wriller", for training only.
+
+    Its tokens are those of real names, each of which a model has to have written before it can copy it."""
+    while True:
+        first, last = document.choice(_spliceable()), document.choice(_spliceable())
+        name = first[: document.rng.randint(1, 4)] + last[-document.rng.randint(3, 6) :]
+        taken = name.capitalize() in _listed() or any(word in name for word in RUDE)
+        if 4 <= len(name) <= 10 and not taken and not re.match("[^aeiouy]{3}", name) and sum(map(ord, name)) % 8 != 5:
+            return name.capitalize()
+
+
+@cache
+def _spliceable() -> tuple[str, ...]:
+    """The names and places of training, and ordinary words, three times fewer."""
+    words = load("words")
+    names = {w for key in words["reserved"] for entry in reserve(words[key], False) for w in entry.split(" ")}
+    plain = {w for sentence in load("messages")["clean"] for w in re.findall(r"\b[a-z]{4,10}\b", sentence)}
+    return tuple(sorted(name.lower() for name in names if name.isascii() and name.isalpha()) + sorted(plain)[::2])
+
+
 @cache
 def _listed() -> frozenset[str]:
     """The words of the listed names, each of which belongs to one split."""
@@ -141,8 +162,10 @@ def _name(list_name: str) -> Callable[[Document], str]:
     In training more are invented, because the listed ones of the held-out split are as new to the model."""
 
     def draw(document: Document) -> str:
-        listed = document.chance(0.8 if document.held_out else 0.6)
-        return str(document.phrasing(load("words")[list_name])) if listed else invented(document, 2)
+        kind = document.rng.random()
+        if kind < (0.8 if document.held_out else 0.45):
+            return str(document.phrasing(load("words")[list_name]))
+        return spliced(document) if kind < 0.75 and not document.held_out else invented(document, 2)
 
     return draw
 

@@ -45,10 +45,10 @@ def _composed(document: Document, messages: dict[str, Any], diet: bool) -> str:
     kinds = ["name", "guests", "nights", "date", *(["food"] if diet else [])]
     document.rng.shuffle(kinds)
     joints = [document.choice(["{}. ", "{}, "]), document.choice(["{}. ", "{}, ", "{}; ", "{} ", "{} / ", "{}\n"])]
-    message = ""
+    message = document.expand(document.choice(messages["booking_head"])) if document.chance(0.4) else ""
     for kind in kinds:
         piece = document.expand(document.choice(messages[f"booking_{kind}"]))
-        starts = kind != "food" and (not message or message.rstrip(" \n").endswith("."))
+        starts = kind != "food" and (not message or message.rstrip(" \n")[-1] in ".:!?")
         message += document.choice(joints).format(capital(piece) if starts else piece)
     return message.rstrip(" \n,;/.") + document.choice([".", "", "."])
 
