@@ -28,7 +28,7 @@ DRILLS = (  # shares of copy drills and of other drills in each shard, the last 
 )
 SMALL = 8  # in the first shards batches are half as large: after 0.4 M tokens the loss was 3.7, not 4.3 (one run each)
 IGNORED = -100
-ATOMS = re.compile(r'"(?:[^"\\]|\\.)*"(:?)|\d+|[][]')  # in JSON: a key, which ends with a colon, a text, a number or the ends of a list
+ATOMS = re.compile(r'"(?:[^"\\]|\\.)*"(:?)|\d+|[][]')  # in JSON: key and colon, text, number, list
 FOLLOWS = 0.1  # how much JSON's keys and punctuation count
 Encoded = tuple[list[int], list[float]]
 
