@@ -183,7 +183,10 @@ def test_an_answer_that_is_stopped_half_way_leaves_the_backend_usable(backend):
 
 
 def test_the_context_bounds_prompt_and_answer(backend, reference):
-    with pytest.raises(TooLong, match=r"^The prompt is [\d,]+ tokens long, but pocket-phi-3-mini\S* can hold 1,024,"):
+    with pytest.raises(
+        TooLong,
+        match=r"The prompt is 3,0\d\d tokens long, but pocket-phi-3-mini\S* can hold 1,024,.*Shorten the prompt\.$",
+    ):
         complete(backend, "hut " * 3000)
     with pytest.raises(TooLong, match=r"characters long, but \S+ can hold"):
         complete(backend, "hut " * 2_500_000)
@@ -194,7 +197,7 @@ def test_the_context_bounds_prompt_and_answer(backend, reference):
 
 @pytest.mark.parametrize("text", ["", "a\0b", "a\udfffb"])
 def test_bad_prompts_are_refused_by_the_backend_itself(backend, text):
-    with pytest.raises(BadInput, match="empty|NUL|half a character"):
+    with pytest.raises(BadInput, match=r"empty|NUL|half a character"):
         list(backend.stream(asked(text), Options()))
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import ollama
@@ -13,12 +15,13 @@ import pytest
 from azure.ai.inference import ChatCompletionsClient, EmbeddingsClient
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import HttpResponseError
+from starlette.testclient import TestClient
 
 import utils
 from utils import server
 from utils.core import Chunk
 from utils.errors import BackendError, RateLimited
-from utils.server import engine, wire
+from utils.server import app, engine, openapi, patience, wire
 from utils.server.engine import Engine, Job
 from utils.server.library import Entry
 
@@ -406,6 +409,73 @@ def test_a_server_ends_and_frees_its_port():
     assert ask(second, "GET", "/")[0].status == 200
     second.stop()
     assert not first._thread.is_alive() and not second._thread.is_alive()
+
+
+# ---- what it tells about itself, and how it is protected
+
+
+def test_health_metrics_and_description(served, client):
+    assert json.loads(ask(served, "GET", "/health")[1])["status"] == "ok"
+
+    def numbers():
+        answer, data = ask(served, "GET", "/metrics")
+        assert answer.status == 200 and answer.getheader("content-type").startswith("text/plain")
+        lines = (line.rpartition(" ") for line in data.decode().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    before = numbers()
+    used = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0).usage
+    after = numbers()
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    assert grown['requests_total{path="/v1/chat/completions",status="200"}'] == 1
+    assert grown['tokens_total{kind="generated"}'] == used.completion_tokens
+    assert grown['tokens_total{kind="prompt"}'] == used.prompt_tokens
+    assert grown["time_to_first_token_seconds_count"] == 1 and after["requests_waiting"] == 0
+    assert 0 < grown["inter_token_latency_seconds_count"] < used.completion_tokens
+
+    described = json.loads(ask(served, "GET", "/openapi.json")[1])
+    assert described["openapi"].startswith("3.1") and "/api/chat" in described["paths"]
+    body = described["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    name = body["$ref"].rpartition("/")[2]
+    assert {"messages", "temperature"} <= described["components"]["schemas"][name]["properties"].keys()
+
+
+def test_every_address_with_a_body_describes_it():
+    with_body = {path for method in ("POST", "DELETE") for path in app.ROUTES[method]}
+    assert with_body == openapi.BODIES.keys()
+
+
+def test_pages_of_the_web_may_ask_only_where_allowed(served):
+    origin = {"origin": "https://course.example.org"}
+    assert ask(served, "GET", "/v1/models", **origin)[0].getheader("access-control-allow-origin") is None
+    browser = TestClient(app.make(served.engine, hosts=["*"], origins=[origin["origin"]]))
+    allowed = browser.get("/v1/models", headers=origin)
+    assert allowed.headers["access-control-allow-origin"] == origin["origin"]
+
+
+HALF = b"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\n{"
+
+
+@pytest.mark.parametrize("begun", [b"", HALF[:12], HALF])
+def test_a_request_that_does_not_become_whole_is_given_up(served, monkeypatch, begun):
+    monkeypatch.setattr(patience, "REQUEST_S", 0.3)
+    place = urlsplit(served.url)
+    with socket.create_connection((place.hostname, place.port), timeout=5) as connection:
+        connection.sendall(begun)
+        start = time.monotonic()
+        connection.recv(1000)
+        while connection.recv(1000):
+            pass
+        assert time.monotonic() - start < 3
+
+
+def test_a_connection_that_is_used_again_has_its_own_time_for_each_request(served, monkeypatch):
+    monkeypatch.setattr(patience, "REQUEST_S", 0.5)
+    with closing(http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=10)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/health")
+            assert connection.getresponse().read()
+            time.sleep(0.3)
 
 
 # ---- the queue before a model

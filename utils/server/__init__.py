@@ -7,9 +7,10 @@ NIM, and never says that it is. Starting it loads no model: that happens with th
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +20,9 @@ from starlette.applications import Starlette
 from utils import catalog, pocket
 from utils.backends import connect
 from utils.errors import BadInput
-from utils.server.app import make
+from utils.server import patience
+from utils.server.app import LOOPBACK, make
 from utils.server.engine import Engine, Runtime
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Server:
@@ -64,12 +64,24 @@ def start(
 
 
 def serve(
-    model: str | None, *, host: str, port: int, route: str, key: str | None, slots: int, say: Callable[[str], object]
+    model: str | None,
+    *,
+    host: str,
+    port: int,
+    route: str,
+    key: str | None,
+    slots: int,
+    origins: Sequence[str],
+    say: Callable[[str], object],
 ) -> None:
-    """Runs a course server until Ctrl-C or SIGTERM, telling `say` where it is. Raises BadInput."""
-    here = host in LOOPBACK
-    if not here and not key:
-        raise BadInput(f"On {host} others can reach this machine. Choose a key for them: --key SOMETHING.")
+    """Runs a course server until Ctrl-C or SIGTERM, telling `say` where it is, and each request to the log
+    "utils.server". Where others can reach this machine it asks them for a key, made up if none is given.
+
+    Raises BadInput.
+    """
+    here = host in ("127.0.0.1", "localhost", "::1")
+    made_up = not here and not key
+    key = secrets.token_urlsafe(12) if made_up else key
     engine = _engine(model, route, slots)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -78,7 +90,9 @@ def serve(
         raise BadInput(f"Port {port} of {host} cannot be used: {why}. Try --port 0, which takes a free one.") from None
     shown = f"[{host}]" if ":" in host else host
     say(f"The course server is at http://{shown}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.")
-    _server(make(engine, key=key, hosts=None if here else ["*"])).run([listener])
+    if made_up:
+        say(f"Others can reach it, so every client must send this key: {key}")
+    _server(make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
 
 
 def _engine(model: str | os.PathLike[str] | None, route: str, slots: int) -> Engine:
@@ -108,6 +122,6 @@ def _folders(model: str | None) -> dict[str, Path]:
 
 
 def _server(application: Starlette) -> uvicorn.Server:
-    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none")
+    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", **patience.settings())
     config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
     return uvicorn.Server(config)

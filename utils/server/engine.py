@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from utils.core import Backend, Chunk, Message, Options
 from utils.errors import BackendError, RateLimited
 from utils.server.library import Entry, Library
+from utils.server.metrics import Metrics
 
 if TYPE_CHECKING:
     from utils.server.embed import Embedder
@@ -52,6 +53,7 @@ class Engine:
         self, load: Callable[[str], Runtime], folder: Callable[[str], Path], names: Sequence[str], slots: int = 1
     ) -> None:
         self.library, self.folder = Library(names), folder
+        self.metrics = Metrics()
         self.expires: dict[str, float] = {}  # given model -> when it leaves the memory, in seconds since 1970
         self._load = load
         self._backends: dict[str, Runtime] = {}
@@ -62,14 +64,21 @@ class Engine:
         self._answering = dict.fromkeys(names, 0)
         self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.metrics.waiting.set_function(lambda: sum(self._waiting.values()))
+        self.metrics.answering.set_function(lambda: sum(self._answering.values()))
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """The given models in memory."""
         return tuple(self._backends)
 
-    async def chunks(self, job: Job) -> AsyncIterator[Chunk]:
+    async def chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         """The answer, piece by piece; a client that reads slowly slows the model down. Raises BackendError."""
+        async with aclosing(self.metrics.watched(self._chunks(job))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         name = job.entry.base
         if self._waiting[name] >= WAITING:
             raise RateLimited("Too many requests are waiting. Ask again in a few seconds.")
