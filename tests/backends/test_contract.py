@@ -120,6 +120,18 @@ def test_sampling_reaches_the_model_behind_the_server(route, reference):
     backend.close()
 
 
+def test_logprobs_are_those_of_the_tokens(backend, reference):
+    options = Options(max_tokens=12, logprobs=True)
+    there, here = complete(backend, QUESTION, options), complete(reference, QUESTION, options)
+    assert len(here.logprobs) == here.tokens == 12 and all(value <= 0 for value in here.logprobs)
+    assert len(there.logprobs) == 12
+    if backend.exact:
+        assert there.logprobs == pytest.approx(here.logprobs, abs=2e-3)
+    drawn = complete(backend, QUESTION, Options(max_tokens=12, logprobs=True, temperature=1.5, seed=2))
+    assert sum(drawn.logprobs) < sum(there.logprobs)  # of the model, not of the heated draw
+    assert complete(backend, QUESTION, Options(max_tokens=2)).logprobs is None
+
+
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_max_tokens_is_exact(backend, n):
     answer = complete(backend, QUESTION, Options(max_tokens=n))

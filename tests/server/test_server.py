@@ -138,6 +138,28 @@ def test_options_are_honoured(client, azure, native, expected):
     assert set(json.loads(native.chat(MODEL, ASKED, format=SCHEMA).message.content)) == {"open"}
 
 
+def test_logprobs_in_every_format(client, native, azure):
+    backend = utils.connect("onnx", MODEL, mode="offline")
+    here = utils.complete(backend, "Grüße 🦊", utils.Options(max_tokens=12, logprobs=True))
+    backend.close()
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "Grüße 🦊"}]}
+    options = {"temperature": 0, "max_tokens": 12, "logprobs": True}
+    whole = client.chat.completions.create(**asked, **options).choices[0]
+    rows = whole.logprobs.content
+    assert "".join(row.token for row in rows) == whole.message.content == here.text
+    assert [row.logprob for row in rows] == pytest.approx(here.logprobs[: len(rows)], abs=1e-4)
+    events = list(client.chat.completions.create(**asked, **options, stream=True))
+    pieces = [row.logprob for e in events if e.choices for row in (e.choices[0].logprobs.content or ())]
+    assert pieces == pytest.approx([row.logprob for row in rows])
+    theirs = native.chat(MODEL, asked["messages"], logprobs=True, options={"temperature": 0, "num_predict": 12})
+    assert [row.logprob for row in theirs.logprobs] == pytest.approx(pieces)
+    found = azure.complete(**asked, temperature=0, max_tokens=12, model_extras={"logprobs": True}).choices[0]
+    assert [row["logprob"] for row in found["logprobs"]["content"]] == pytest.approx(pieces)
+    goes_on = client.completions.create(model=MODEL, prompt="Once upon", temperature=0, max_tokens=5, logprobs=0)
+    assert "".join(goes_on.choices[0].logprobs.tokens) == goes_on.choices[0].text
+    assert all(value <= 0 for value in goes_on.choices[0].logprobs.token_logprobs)
+
+
 def test_models_are_listed(client, native):
     assert [model.id for model in client.models.list()] == list(utils.pocket.NAMES)
     assert client.models.retrieve(MODEL).id == MODEL
@@ -335,7 +357,7 @@ def test_what_has_no_vector_is_said(client, asked, said):
         ({"top_p": 7}, openai.BadRequestError, 400),
         ({"n": 0}, openai.BadRequestError, 400),
         ({"n": 99}, openai.BadRequestError, 400),
-        ({"logprobs": True}, openai.BadRequestError, 400),
+        ({"logprobs": True, "top_logprobs": 3}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": "hut " * 3000}]}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, openai.BadRequestError, 400),
         ({"messages": "Hello"}, openai.BadRequestError, 400),

@@ -72,7 +72,7 @@ class LlamaCppBackend(LocalBackend):
     def _whole(self, ids: list[int]) -> str:
         return cast(str, self._ask("/detokenize", tokens=ids)["content"])
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
         asked["ignore_eos"] = self.force_length
@@ -82,11 +82,15 @@ class LlamaCppBackend(LocalBackend):
         if options.schema is not None:
             _check(options.schema)
             asked["json_schema"] = options.schema
+        if logprobs is not None:
+            asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
         try:
             for line in answer:
                 if line.startswith(b"data: "):
                     event = json.loads(line[6:])
+                    if logprobs is not None:
+                        logprobs += [found["logprob"] for found in event.get("completion_probabilities", ())]
                     yield from event.get("tokens", ())
                     if event.get("stop"):
                         return

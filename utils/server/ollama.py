@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from utils.core import Chunk, Message, Part
 from utils.errors import BackendError, BadInput, Unsupported
 from utils.server.engine import Engine, Job
-from utils.server.wire import Body, options, read, started
+from utils.server.wire import Body, options, read, scored, started
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
@@ -44,6 +44,8 @@ class Asked(Body):
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     keep_alive: float | str | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
     def job(self, engine: Engine, **what: Any) -> Job:
         """The same for the engine. Raises BadInput."""
@@ -51,7 +53,10 @@ class Asked(Body):
         schema = {"type": "object"} if self.format == "json" else self.format or None
         if isinstance(schema, str):
             raise BadInput('format: "json" or a JSON schema.')
-        chosen = options({**settings(self.options or {}), "schema": schema}, entry.settings, temperature=0.8)
+        if self.top_logprobs:
+            raise Unsupported("The course server gives no top_logprobs, only those of the tokens themselves.")
+        given = {**settings(self.options or {}), "schema": schema, "logprobs": bool(self.logprobs)}
+        chosen = options(given, entry.settings, temperature=0.8)
         return Job(entry=entry, options=chosen, stream=self.stream, **what)
 
 
@@ -135,12 +140,13 @@ async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Respons
     if job.stream:
         lines = await started(_lines(engine, job, head, shape, kept))
         return StreamingResponse(lines, media_type="application/x-ndjson")
-    text, last, clock = "", Chunk(""), _Clock()
+    text, last, clock, rows = "", Chunk(""), _Clock(), list[dict[str, Any]]()
     async for last in engine.chunks(job):
         clock.tick()
         text += last.text
+        rows += scored(last)
     engine.keep(job.entry.base, kept)
-    return JSONResponse({**head, **shape(text), **_end(last, clock)})
+    return JSONResponse({**head, **shape(text), **_logprobs(job, rows), **_end(last, clock)})
 
 
 async def _lines(
@@ -151,7 +157,8 @@ async def _lines(
         async for last in engine.chunks(job):
             clock.tick()
             if last.text:
-                yield json.dumps({**head, "created_at": now(), **shape(last.text), "done": False}) + "\n"
+                piece = {**head, "created_at": now(), **shape(last.text), **_logprobs(job, scored(last)), "done": False}
+                yield json.dumps(piece) + "\n"
     except BackendError as error:
         if not clock.first:  # nothing was sent yet
             raise
@@ -159,6 +166,10 @@ async def _lines(
         return
     engine.keep(job.entry.base, kept)
     yield json.dumps({**head, **shape(""), **_end(last, clock)}) + "\n"
+
+
+def _logprobs(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"logprobs": rows} if job.options.logprobs else {}
 
 
 class _Clock:
