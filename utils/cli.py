@@ -163,6 +163,7 @@ def _serve(argv: list[str]) -> int:
         "--key", help="a key that every client must send (where others can reach this machine: made up if not given)"
     )
     parser.add_argument("--slots", type=int, default=1, metavar="N", help="answers at a time for each model (1)")
+    parser.add_argument("--memory", type=float, metavar="GB", help="what loaded models may take (half the machine's)")
     parser.add_argument(
         "--cors",
         dest="origins",

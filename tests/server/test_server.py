@@ -226,8 +226,46 @@ def test_generate_uses_the_chat_template(native, expected):
     assert native.generate(MODEL, "What is an SLM?", options={"temperature": 0}).response == expected.text
     schema = native.generate(MODEL, "Is it open?", format=SCHEMA)
     assert set(json.loads(schema.response)) == {"open"}
-    with pytest.raises(ollama.ResponseError, match="knows no suffix"):
+    with pytest.raises(ollama.ResponseError, match="cannot fill a gap"):
         native.generate(MODEL, "x", suffix="y")
+
+
+PHI = """{{ if .System }}<|system|>
+{{ .System }}<|end|>
+{{ end }}{{ if .Prompt }}<|user|>
+{{ .Prompt }}<|end|>
+{{ end }}<|assistant|>
+{{ .Response }}<|end|>
+"""  # as Ollama's own Phi-3.5 has it
+
+
+def test_phis_template_of_ollama_gives_what_its_own_template_gives(native, expected):
+    options = {"temperature": 0}
+    answer = native.generate(MODEL, "What is an SLM?", template=PHI, options=options)
+    assert (answer.response, answer.prompt_eval_count) == (expected.text, expected.prompt_tokens)
+    native.create("templated", from_=MODEL, template=PHI)
+    try:
+        talk = [*ASKED, {"role": "assistant", "content": "A small one."}, {"role": "user", "content": "And an LLM?"}]
+        theirs, ours = (native.chat(name, talk, options=options) for name in ("templated", MODEL))
+        assert theirs.message.content == ours.message.content
+        assert theirs.prompt_eval_count == ours.prompt_eval_count
+        assert "TEMPLATE" in native.show("templated").modelfile and native.show("templated").template == PHI
+    finally:
+        native.delete("templated")
+
+
+def test_a_context_reminds_the_model_of_what_was_said(native):
+    options = {"temperature": 0, "num_predict": 40}
+    first = native.generate(MODEL, "Hello, my name is Mara.", options=options)
+    parts = list(native.generate(MODEL, "What is my name?", context=first.context, options=options, stream=True))
+    talk = [
+        {"role": "user", "content": "Hello, my name is Mara."},
+        {"role": "assistant", "content": first.response},
+        {"role": "user", "content": "What is my name?"},
+    ]
+    assert abs(parts[-1].prompt_eval_count - native.chat(MODEL, talk, options=options).prompt_eval_count) <= 1
+    assert parts[-1].context[: len(first.context)] == first.context
+    assert len(parts[-1].context) > len(first.context)
 
 
 # ---- models that learners make, and the memory they take
@@ -268,7 +306,9 @@ def test_a_modelfile_makes_a_model_that_the_others_see_too(native, client, azure
     [
         (lambda c: c.create("x", from_="nonsense"), "There is no model 'nonsense'"),
         (lambda c: c.create(MODEL, from_=MODEL), "is one of the given models"),
-        (lambda c: c.create("x", from_=MODEL, template="{{ .Prompt }}"), "FROM, SYSTEM and PARAMETER only"),
+        (lambda c: c.create("x", from_=MODEL, files={"a": "b"}), "FROM, SYSTEM, TEMPLATE and PARAMETER only"),
+        (lambda c: c.create("x", from_=MODEL, template="{{ range .Messages }}"), "templates know .System, .Prompt"),
+        (lambda c: c.generate(MODEL, "x", context=[99999]), "not what an earlier answer"),
         (lambda c: c.delete(MODEL), "cannot be deleted"),
         (lambda c: c.delete("nonsense"), "There is no model"),
         (lambda c: c.copy("../../etc/passwd", "x"), "There is no model"),
@@ -576,6 +616,25 @@ def test_a_model_that_is_answering_is_freed_after_its_last_answer():
 
     asyncio.run(all_of_them())
     assert slow.most == 2
+
+
+def test_models_that_do_not_fit_together_make_room_for_each_other(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(bytes(1000))
+    made = {}
+
+    def load(name):
+        made[name] = Slow(threading.Event())
+        return made[name]
+
+    async def all_of_them():
+        engine_ = Engine(load, tmp_path.joinpath, ["one", "two", "three"], memory=4000)
+        for name in ("one", "two", "one", "three"):
+            await engine_.load(Entry(name, name))
+        assert engine_.loaded == ("one", "three") and made["two"].closed and not made["one"].closed
+
+    asyncio.run(all_of_them())
 
 
 def test_a_queue_that_is_full_says_so(monkeypatch):

@@ -72,8 +72,15 @@ class LocalBackend(ABC):
 
     def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
         """How `text` goes on, token by token, without a chat template. Raises BackendError."""
-        plain = turns(self, [{"role": "user", "content": text}])[0]["content"]
-        return self._answer(self._tokens(plain), options)
+        return self._answer(self.text_ids(text), options)
+
+    def stream_ids(self, ids: Sequence[int], options: Options) -> Iterator[Chunk]:
+        """How these tokens go on, token by token. Raises BackendError."""
+        return self._answer(list(ids), options)
+
+    def text_ids(self, text: str) -> list[int]:
+        """The tokens of `text`, special tokens by their names. Raises BackendError."""
+        return self._tokens(turns(self, [{"role": "user", "content": text}])[0]["content"])
 
     def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+import psutil
 import uvicorn
 from starlette.applications import Starlette
 
@@ -54,13 +55,15 @@ def start(
     route: str = "onnx",
     key: str | None = None,
     slots: int = 1,
+    memory: float | None = None,
 ) -> Server:
     """Starts a course server on this machine, on any free port unless one is named.
 
     `model`: the one that answers when a request names none, or a model folder to offer instead of the pocket models.
-    `slots`: answers at a time for each model. Raises BadInput; OSError for a taken port.
+    `slots`: answers at a time for each model. `memory`: GB for all loaded models together; half the machine's if None.
+    Raises BadInput; OSError for a taken port.
     """
-    return Server(_engine(model, route, slots), port, key)
+    return Server(_engine(model, route, slots, memory), port, key)
 
 
 def serve(
@@ -71,6 +74,7 @@ def serve(
     route: str,
     key: str | None,
     slots: int,
+    memory: float | None,
     origins: Sequence[str],
     say: Callable[[str], object],
 ) -> None:
@@ -82,7 +86,7 @@ def serve(
     here = host in ("127.0.0.1", "localhost", "::1")
     made_up = not here and not key
     key = secrets.token_urlsafe(12) if made_up else key
-    engine = _engine(model, route, slots)
+    engine = _engine(model, route, slots, memory)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
@@ -95,20 +99,23 @@ def serve(
     _server(make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
 
 
-def _engine(model: str | os.PathLike[str] | None, route: str, slots: int) -> Engine:
+def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory: float | None) -> Engine:
     """Raises BadInput."""
     routes = [row.name for row in catalog.load().routes.values() if not row.hosted]
     if route not in routes:
         raise BadInput(f"The course server runs its models on {', '.join(routes)}, not on {route!r}.")
     if slots < 1:
         raise BadInput(f"slots is {slots}, but it must be 1 or more.")
+    if memory is not None and not memory > 0:
+        raise BadInput(f"memory is {memory}, but it must be a number of gigabytes above 0.")
     folders = _folders(None if model is None else os.fspath(model))
 
     def load(name: str) -> Runtime:
         wanted = name if name in pocket.NAMES else folders[name]
         return cast(Runtime, connect(route, wanted, mode="offline"))
 
-    return Engine(load, folders.__getitem__, list(folders), slots)
+    allowed = psutil.virtual_memory().total / 2 if memory is None else memory * 1e9
+    return Engine(load, folders.__getitem__, list(folders), slots, allowed)
 
 
 def _folders(model: str | None) -> dict[str, Path]:

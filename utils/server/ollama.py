@@ -118,15 +118,26 @@ async def generate(request: Request) -> Response:
     """POST /api/generate. Without a prompt it only loads the model, or with keep_alive 0 frees it."""
     engine: Engine = request.app.state.engine
     body = await read(request, Generate)
-    if body.suffix or body.context or body.template:
-        raise Unsupported("The course server knows no suffix, context or template. Use raw, or /api/chat.")
+    if body.suffix:
+        raise Unsupported(f"{body.model} cannot fill a gap: it was not trained to. Leave suffix out.")
     if body.raw:
         job = body.job(engine, text=body.prompt)
     else:
         turns = [_message("system", body.system, None)] if body.system else []
         turns += [_message("user", body.prompt, body.images)] if body.prompt else []
-        job = body.job(engine, messages=turns)
+        before = _known(engine, body)
+        job = body.job(engine, messages=turns, template=body.template or "", before=before, remembers=True)
     return await _reply(engine, job, body, lambda text: {"response": text})
+
+
+def _known(engine: Engine, body: Generate) -> tuple[int, ...]:
+    """The context that an earlier answer gave. Raises BadInput for ids that the model does not have."""
+    if not body.context:
+        return ()
+    config = json.loads((engine.folder(engine.library.find(body.model).base) / "config.json").read_bytes())
+    if not all(0 <= token < config["vocab_size"] for token in body.context):
+        raise BadInput("context: not what an earlier answer of this model gave.")
+    return tuple(body.context)
 
 
 async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Response:
@@ -145,17 +156,19 @@ async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Respons
         clock.tick()
         text += last.text
         rows += scored(last)
+    context = await _context(engine, job, text)
     engine.keep(job.entry.base, kept)
-    return JSONResponse({**head, **shape(text), **_logprobs(job, rows), **_end(last, clock)})
+    return JSONResponse({**head, **shape(text), **_logprobs(job, rows), **_end(last, clock), **context})
 
 
 async def _lines(
     engine: Engine, job: Job, head: dict[str, Any], shape: Shape, kept: float | None
 ) -> AsyncIterator[str]:
-    last, clock = Chunk(""), _Clock()
+    last, clock, text = Chunk(""), _Clock(), ""
     try:
         async for last in engine.chunks(job):
             clock.tick()
+            text += last.text
             if last.text:
                 piece = {**head, "created_at": now(), **shape(last.text), **_logprobs(job, scored(last)), "done": False}
                 yield json.dumps(piece) + "\n"
@@ -164,8 +177,14 @@ async def _lines(
             raise
         yield json.dumps(error_body(error)) + "\n"
         return
+    context = await _context(engine, job, text)
     engine.keep(job.entry.base, kept)
-    yield json.dumps({**head, **shape(""), **_end(last, clock)}) + "\n"
+    yield json.dumps({**head, **shape(""), **_end(last, clock), **context}) + "\n"
+
+
+async def _context(engine: Engine, job: Job, text: str) -> dict[str, Any]:
+    """What /api/generate gives to be sent with the next request, so that the model knows what was said."""
+    return {"context": await engine.context(job, text)} if job.remembers else {}
 
 
 def _logprobs(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:

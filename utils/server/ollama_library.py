@@ -20,6 +20,7 @@ from utils.errors import Unsupported
 from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import SETTINGS, now, settings
+from utils.server.template import conversation
 from utils.server.wire import Body, read
 
 VERSION = "0.0.0-pocket-phi"
@@ -104,7 +105,7 @@ async def show(request: Request) -> Response:
     answer = {
         "modelfile": _modelfile(entry),
         "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
-        "template": _template(folder),
+        "template": entry.template or _template(folder),
         "system": entry.system,
         "details": _details(config),
         "model_info": facts,
@@ -123,6 +124,7 @@ def _theirs(entry: Entry) -> dict[str, Any]:
 def _modelfile(entry: Entry) -> str:
     lines = [f"FROM {entry.base}"]
     lines += [f'SYSTEM """{entry.system}"""'] if entry.system else []
+    lines += [f'TEMPLATE """{entry.template}"""'] if entry.template else []
     return "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in _theirs(entry).items())])
 
 
@@ -163,16 +165,19 @@ async def create(request: Request) -> Response:
     """POST /api/create: a new name with a system prompt and settings over a model that is there."""
     engine: Engine = request.app.state.engine
     body = await read(request, Create)
-    if body.files or body.adapters or body.quantize or body.template:
-        raise Unsupported("The course server makes models of FROM, SYSTEM and PARAMETER only.")
-    engine.library.make(body.which, body.from_, body.system, settings(body.parameters or {}))
+    if body.files or body.adapters or body.quantize:
+        raise Unsupported("The course server makes models of FROM, SYSTEM, TEMPLATE and PARAMETER only.")
+    if body.template:
+        conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
+    given = settings(body.parameters or {})
+    engine.library.make(body.which, body.from_, system=body.system, template=body.template, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 
 
 async def copy(request: Request) -> Response:
     """POST /api/copy."""
     body = await read(request, Copy)
-    request.app.state.engine.library.make(body.destination, body.source, None, {})
+    request.app.state.engine.library.make(body.destination, body.source)
     return Response()
 
 
