@@ -19,6 +19,7 @@ import jsonschema
 import xllamacpp
 
 from utils.backends.local import LocalBackend, room
+from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel
@@ -81,7 +82,7 @@ class LlamaCppBackend(LocalBackend):
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
         if options.schema is not None:
             _check(options.schema)
-            asked["json_schema"] = options.schema
+            asked["json_schema"] = narrowed(options.schema)
         if logprobs is not None:
             asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})

@@ -18,13 +18,13 @@ import onnxruntime_genai as og
 
 from utils import catalog
 from utils.backends.local import LocalBackend, room
+from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
 og.disable_telemetry_events()
-STRICT_JSON = {"x-guidance": {"whitespace_flexible": False}}  # else a tiny model may write blanks for ever
 
 
 class OnnxBackend(LocalBackend):
@@ -109,7 +109,7 @@ class OnnxBackend(LocalBackend):
         params = og.GeneratorParams(self._model)
         params.set_search_options(**search)
         if options.schema is not None:
-            params.set_guidance("json_schema", json.dumps(STRICT_JSON | options.schema))
+            params.set_guidance("json_schema", json.dumps(narrowed(options.schema)))
         try:
             return length, og.Generator(self._model, params)
         except RuntimeError as error:

@@ -25,6 +25,7 @@ from utils.server.wire import Body, read
 
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
+CONTEXT = "max_position_embeddings"  # the context's length, by the name that model configurations have for it
 FOR_EVER = "2318-01-01T00:00:00Z"
 
 
@@ -85,7 +86,9 @@ async def running(request: Request) -> Response:
     for name in engine.loaded:
         until = engine.expires.get(name)
         leaves = FOR_EVER if until is None else datetime.fromtimestamp(until, UTC).isoformat()
-        rows.append({**_row(engine, engine.library.find(name)), "size_vram": 0, "expires_at": leaves})
+        row = _row(engine, engine.library.find(name))
+        del row["modified_at"]
+        rows.append({**row, "size_vram": 0, "expires_at": leaves, "context_length": _config(engine, name)[CONTEXT]})
     return JSONResponse({"models": rows})
 
 
@@ -94,11 +97,11 @@ async def show(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     entry = engine.library.find((await read(request, Named)).which)
     folder = engine.folder(entry.base)
-    config = json.loads((folder / "config.json").read_bytes())
+    config = _config(engine, entry.base)
     family = config["model_type"]
     facts = {
         "general.architecture": family,
-        f"{family}.context_length": config["max_position_embeddings"],
+        f"{family}.context_length": config[CONTEXT],
         f"{family}.embedding_length": config["hidden_size"],
         f"{family}.block_count": config["num_hidden_layers"],
     }
@@ -113,6 +116,10 @@ async def show(request: Request) -> Response:
         "modified_at": now(),
     }
     return JSONResponse(answer)
+
+
+def _config(engine: Engine, name: str) -> dict[str, Any]:
+    return dict(json.loads((engine.folder(name) / "config.json").read_bytes()))
 
 
 def _theirs(entry: Entry) -> dict[str, Any]:
@@ -153,7 +160,7 @@ def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
         "size": sum(file.stat().st_size for file in _weights(folder)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
-        "details": _details(json.loads((folder / "config.json").read_bytes())),
+        "details": _details(_config(engine, entry.base)),
     }
 
 
