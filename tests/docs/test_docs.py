@@ -14,7 +14,7 @@ from utils.__main__ import COMMANDS, FIRST_LESSON
 from utils.packages import requirements, tools_for_tests
 
 REPO = Path(__file__).parents[2]
-PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md")]
+PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md", "utils/server/README.md")]
 NOTEBOOKS = sorted(REPO.glob("lessons/**/*.ipynb"))
 # never imported by our code, but needed by what is: the model builder, Jupyter, torch
 ELSEWHERE = {None, "HF_HOME", "HF_HUB_CACHE"}  # Hugging Face's own, for those who have moved its cache
