@@ -19,7 +19,8 @@ MANY = ("properties", "$defs", "definitions", "anyOf", "allOf", "prefixItems")  
 
 def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with limits where it has none."""
-    return BLANKS | _bounded(schema)
+    bounded: dict[str, Any] = _bounded(schema)
+    return BLANKS | bounded
 
 
 def _bounded(schema: Any) -> Any:
