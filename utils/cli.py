@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import math
 import os
 import sys
@@ -124,9 +125,11 @@ def _bench(argv: list[str]) -> int:
         help="pairs of runs (default 9; four times as many for the short ones)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--only", choices=bench.PARTS, action="append", help="measure this part (may be given twice)")
+    parser.add_argument("part", nargs="*", help=f"what to measure: {', '.join(bench.PARTS)} (default: all)")
     given = parser.parse_args(argv)
-    rows = bench.run(given.pairs, tuple(given.only or bench.PARTS))
+    if wrong := set(given.part) - set(bench.PARTS):
+        parser.error(f"there is no part {wrong.pop()!r}; there are: {', '.join(bench.PARTS)}")
+    rows = bench.run(given.pairs, tuple(given.part) or bench.PARTS)
     print(bench.as_json(rows) if given.json else bench.as_table(rows))
     return int(any(row.kept is False for row in rows))
 
@@ -156,8 +159,21 @@ def _serve(argv: list[str]) -> int:
         "--port", type=int, default=8000, metavar="N", help="listen on this port (default 8000; 0: any)"
     )
     parser.add_argument("--route", default="onnx", help="the runtime that runs the models (default onnx)")
-    parser.add_argument("--key", help="a key that every client must send; needed where others can reach this machine")
+    parser.add_argument(
+        "--key", help="a key that every client must send (where others can reach this machine: made up if not given)"
+    )
     parser.add_argument("--slots", type=int, default=1, metavar="N", help="answers at a time for each model (1)")
+    parser.add_argument("--memory", type=float, metavar="GB", help="what loaded models may take (half the machine's)")
+    parser.add_argument(
+        "--cors",
+        dest="origins",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web page's address that may ask",
+    )
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    logging.getLogger("utils.server").setLevel(logging.INFO)
     serve(**vars(parser.parse_args(argv)), say=_say)
     return 0
 

@@ -46,6 +46,7 @@ class Options:
     seed: int = 0
     stop: tuple[str, ...] = ()  # the answer ends before the first of these
     schema: dict[str, Any] | None = None  # JSON schema that the answer must satisfy
+    logprobs: bool = False  # the chunks carry how likely each token was
 
     def __post_init__(self) -> None:
         stops = isinstance(self.stop, list | tuple) and all(isinstance(text, str) and text for text in self.stop)
@@ -56,6 +57,7 @@ class Options:
             "seed": (_whole(self.seed) and 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647"),
             "stop": (stops, "a tuple of texts, none of them empty"),
             "schema": (self.schema is None or isinstance(self.schema, dict), "a dict or None"),
+            "logprobs": (isinstance(self.logprobs, bool), "True or False"),
         }
         for name, (good, allowed) in rules.items():
             if not good:
@@ -82,7 +84,7 @@ class Chunk:
 
     text: str
     tokens: int | None = None  # running count of generated tokens, where known
-    logprobs: tuple[float, ...] | None = None  # of the tokens in this chunk, where known
+    logprobs: tuple[float, ...] | None = None  # natural logarithms of its tokens' probabilities, where asked for
     prompt_tokens: int | None = None
     finish_reason: str | None = None  # on the last chunk: "stop", "length", ...
 
@@ -116,6 +118,7 @@ class Completion:
     prompt_tokens: int | None
     finish_reason: str | None
     head: int = 1  # tokens that had arrived with the first text: they belong to the prefill
+    logprobs: tuple[float, ...] | None = None  # of each token, where asked for: before temperature and top-p
 
     @property
     def first_token_s(self) -> float:
@@ -205,6 +208,7 @@ def complete(
     """
     messages = as_messages(prompt)
     text: list[str] = []
+    logprobs: list[float] = []
     arrivals: list[float] = []
     tokens = prompt_tokens = finish = None
     head, waited, before = 1, 0.0, clock()
@@ -220,6 +224,7 @@ def complete(
             if chunk.text or arrivals:
                 arrivals.append(waited)
             text.append(chunk.text)
+            logprobs += chunk.logprobs or ()
             if on_text and chunk.text:
                 on_text(chunk.text)
             before = clock()  # from here on we wait again
@@ -231,4 +236,4 @@ def complete(
         if close:
             close()
     who, answer = (backend.name, backend.model, backend.source), "".join(text)
-    return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head)
+    return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head, tuple(logprobs) or None)

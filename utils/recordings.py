@@ -62,6 +62,7 @@ def _read(line: str, where: str) -> Recording:
     try:
         row: dict[str, Any] = json.loads(line)
         given = {name: row[name] for name in names} | {"arrivals": tuple(map(float, row["arrivals"]))}
+        given["logprobs"] = row["logprobs"] and tuple(map(float, row["logprobs"]))
         completion = Completion(source="recorded", **given)
         return Recording(str(row["prompt"]), completion, str(row["hardware"]), str(row["date"]))
     except (ValueError, KeyError, TypeError) as error:

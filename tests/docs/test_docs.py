@@ -14,7 +14,7 @@ from utils.__main__ import COMMANDS, FIRST_LESSON
 from utils.packages import requirements, tools_for_tests
 
 REPO = Path(__file__).parents[2]
-PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md")]
+PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md", "utils/server/README.md")]
 NOTEBOOKS = sorted(REPO.glob("lessons/**/*.ipynb"))
 # never imported by our code, but needed by what is: the model builder, Jupyter, torch
 ELSEWHERE = {None, "HF_HOME", "HF_HUB_CACHE"}  # Hugging Face's own, for those who have moved its cache
@@ -125,7 +125,7 @@ def test_every_dependency_is_used_and_every_import_is_listed() -> None:
     outside = {module.replace("_", "-") for module in imported - sys.stdlib_module_names - {"utils"}}
     listed = {re.split(r"[<>=]", line)[0].replace("_", "-") for line in requirements()}
     came_with = {"nbformat", "nbclient", "IPython", "traitlets", "huggingface-hub"}  # JupyterLab's, transformers' own
-    came_with |= {"openvino", "openvino-tokenizers"}  # openvino-genai's
+    came_with |= {"openvino", "openvino-tokenizers", "h11"}  # openvino-genai's, uvicorn's
     optional = {re.split(r"[<>=\[]", line)[0] for line in tools_for_tests()}
     assert outside - listed - came_with - optional == set()
     assert listed - outside - INDIRECT == set()

@@ -36,6 +36,22 @@ def test_it_answers_until_it_is_told_to_end_and_frees_its_port(end):
         urllib.request.urlopen(url, timeout=2)
 
 
+def test_others_need_a_key_that_is_made_up_and_said_once_and_the_log_is_silent_about_it():
+    process = start("--host", "0.0.0.0", "--port", "0")
+    port = re.search(r":(\d+)", process.stdout.readline())[1]
+    key = re.search(r"must send this key: (\S+)", process.stdout.readline())[1]
+    url = f"http://127.0.0.1:{port}"
+    with pytest.raises(ollama.ResponseError, match="The key is missing or wrong"):
+        ollama.Client(url).list()
+    client = ollama.Client(url, headers={"authorization": f"Bearer {key}"})
+    assert client.chat("pocket-phi-3-mini", [{"role": "user", "content": "Secret42"}]).message.content
+    process.terminate()
+    process.wait(10)
+    logged = process.stderr.read()
+    assert "GET /api/tags 401" in logged and "POST /api/chat 200" in logged
+    assert key not in logged and "Secret42" not in logged
+
+
 def test_a_port_that_is_taken_is_said():
     first = start("--port", "0")
     port = re.search(r"http://127\.0\.0\.1:(\d+)", first.stdout.readline())[1]
@@ -49,7 +65,6 @@ def test_a_port_that_is_taken_is_said():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--host", "0.0.0.0", "--port", "0"), "Choose a key for them"),
         (("--port", "99999"), "Port 99999 of 127.0.0.1 cannot be used"),
         (("--model", "no-such-folder"), "no-such-folder is neither a pocket model"),
         (("--route", "nim"), "runs its models on onnx, transformers"),

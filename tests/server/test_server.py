@@ -3,8 +3,10 @@
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import ollama
@@ -13,12 +15,13 @@ import pytest
 from azure.ai.inference import ChatCompletionsClient, EmbeddingsClient
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import HttpResponseError
+from starlette.testclient import TestClient
 
 import utils
 from utils import server
 from utils.core import Chunk
 from utils.errors import BackendError, RateLimited
-from utils.server import engine, wire
+from utils.server import app, engine, openapi, patience, wire
 from utils.server.engine import Engine, Job
 from utils.server.library import Entry
 
@@ -135,6 +138,28 @@ def test_options_are_honoured(client, azure, native, expected):
     assert set(json.loads(native.chat(MODEL, ASKED, format=SCHEMA).message.content)) == {"open"}
 
 
+def test_logprobs_in_every_format(client, native, azure):
+    backend = utils.connect("onnx", MODEL, mode="offline")
+    here = utils.complete(backend, "Grüße 🦊", utils.Options(max_tokens=12, logprobs=True))
+    backend.close()
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "Grüße 🦊"}]}
+    options = {"temperature": 0, "max_tokens": 12, "logprobs": True}
+    whole = client.chat.completions.create(**asked, **options).choices[0]
+    rows = whole.logprobs.content
+    assert "".join(row.token for row in rows) == whole.message.content == here.text
+    assert [row.logprob for row in rows] == pytest.approx(here.logprobs[: len(rows)], abs=1e-4)
+    events = list(client.chat.completions.create(**asked, **options, stream=True))
+    pieces = [row.logprob for e in events if e.choices for row in (e.choices[0].logprobs.content or ())]
+    assert pieces == pytest.approx([row.logprob for row in rows])
+    theirs = native.chat(MODEL, asked["messages"], logprobs=True, options={"temperature": 0, "num_predict": 12})
+    assert [row.logprob for row in theirs.logprobs] == pytest.approx(pieces)
+    found = azure.complete(**asked, temperature=0, max_tokens=12, model_extras={"logprobs": True}).choices[0]
+    assert [row["logprob"] for row in found["logprobs"]["content"]] == pytest.approx(pieces)
+    goes_on = client.completions.create(model=MODEL, prompt="Once upon", temperature=0, max_tokens=5, logprobs=0)
+    assert "".join(goes_on.choices[0].logprobs.tokens) == goes_on.choices[0].text
+    assert all(value <= 0 for value in goes_on.choices[0].logprobs.token_logprobs)
+
+
 def test_models_are_listed(client, native):
     assert [model.id for model in client.models.list()] == list(utils.pocket.NAMES)
     assert client.models.retrieve(MODEL).id == MODEL
@@ -201,8 +226,46 @@ def test_generate_uses_the_chat_template(native, expected):
     assert native.generate(MODEL, "What is an SLM?", options={"temperature": 0}).response == expected.text
     schema = native.generate(MODEL, "Is it open?", format=SCHEMA)
     assert set(json.loads(schema.response)) == {"open"}
-    with pytest.raises(ollama.ResponseError, match="knows no suffix"):
+    with pytest.raises(ollama.ResponseError, match="cannot fill a gap"):
         native.generate(MODEL, "x", suffix="y")
+
+
+PHI = """{{ if .System }}<|system|>
+{{ .System }}<|end|>
+{{ end }}{{ if .Prompt }}<|user|>
+{{ .Prompt }}<|end|>
+{{ end }}<|assistant|>
+{{ .Response }}<|end|>
+"""  # as Ollama's own Phi-3.5 has it
+
+
+def test_phis_template_of_ollama_gives_what_its_own_template_gives(native, expected):
+    options = {"temperature": 0}
+    answer = native.generate(MODEL, "What is an SLM?", template=PHI, options=options)
+    assert (answer.response, answer.prompt_eval_count) == (expected.text, expected.prompt_tokens)
+    native.create("templated", from_=MODEL, template=PHI)
+    try:
+        talk = [*ASKED, {"role": "assistant", "content": "A small one."}, {"role": "user", "content": "And an LLM?"}]
+        theirs, ours = (native.chat(name, talk, options=options) for name in ("templated", MODEL))
+        assert theirs.message.content == ours.message.content
+        assert theirs.prompt_eval_count == ours.prompt_eval_count
+        assert "TEMPLATE" in native.show("templated").modelfile and native.show("templated").template == PHI
+    finally:
+        native.delete("templated")
+
+
+def test_a_context_reminds_the_model_of_what_was_said(native):
+    options = {"temperature": 0, "num_predict": 40}
+    first = native.generate(MODEL, "Hello, my name is Mara.", options=options)
+    parts = list(native.generate(MODEL, "What is my name?", context=first.context, options=options, stream=True))
+    talk = [
+        {"role": "user", "content": "Hello, my name is Mara."},
+        {"role": "assistant", "content": first.response},
+        {"role": "user", "content": "What is my name?"},
+    ]
+    assert abs(parts[-1].prompt_eval_count - native.chat(MODEL, talk, options=options).prompt_eval_count) <= 1
+    assert parts[-1].context[: len(first.context)] == first.context
+    assert len(parts[-1].context) > len(first.context)
 
 
 # ---- models that learners make, and the memory they take
@@ -243,7 +306,9 @@ def test_a_modelfile_makes_a_model_that_the_others_see_too(native, client, azure
     [
         (lambda c: c.create("x", from_="nonsense"), "There is no model 'nonsense'"),
         (lambda c: c.create(MODEL, from_=MODEL), "is one of the given models"),
-        (lambda c: c.create("x", from_=MODEL, template="{{ .Prompt }}"), "FROM, SYSTEM and PARAMETER only"),
+        (lambda c: c.create("x", from_=MODEL, files={"a": "b"}), "FROM, SYSTEM, TEMPLATE and PARAMETER only"),
+        (lambda c: c.create("x", from_=MODEL, template="{{ range .Messages }}"), "templates know .System, .Prompt"),
+        (lambda c: c.generate(MODEL, "x", context=[99999]), "not what an earlier answer"),
         (lambda c: c.delete(MODEL), "cannot be deleted"),
         (lambda c: c.delete("nonsense"), "There is no model"),
         (lambda c: c.copy("../../etc/passwd", "x"), "There is no model"),
@@ -332,7 +397,7 @@ def test_what_has_no_vector_is_said(client, asked, said):
         ({"top_p": 7}, openai.BadRequestError, 400),
         ({"n": 0}, openai.BadRequestError, 400),
         ({"n": 99}, openai.BadRequestError, 400),
-        ({"logprobs": True}, openai.BadRequestError, 400),
+        ({"logprobs": True, "top_logprobs": 3}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": "hut " * 3000}]}, openai.BadRequestError, 400),
         ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, openai.BadRequestError, 400),
         ({"messages": "Hello"}, openai.BadRequestError, 400),
@@ -406,6 +471,73 @@ def test_a_server_ends_and_frees_its_port():
     assert ask(second, "GET", "/")[0].status == 200
     second.stop()
     assert not first._thread.is_alive() and not second._thread.is_alive()
+
+
+# ---- what it tells about itself, and how it is protected
+
+
+def test_health_metrics_and_description(served, client):
+    assert json.loads(ask(served, "GET", "/health")[1])["status"] == "ok"
+
+    def numbers():
+        answer, data = ask(served, "GET", "/metrics")
+        assert answer.status == 200 and answer.getheader("content-type").startswith("text/plain")
+        lines = (line.rpartition(" ") for line in data.decode().splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    before = numbers()
+    used = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0).usage
+    after = numbers()
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    assert grown['requests_total{path="/v1/chat/completions",status="200"}'] == 1
+    assert grown['tokens_total{kind="generated"}'] == used.completion_tokens
+    assert grown['tokens_total{kind="prompt"}'] == used.prompt_tokens
+    assert grown["time_to_first_token_seconds_count"] == 1 and after["requests_waiting"] == 0
+    assert 0 < grown["inter_token_latency_seconds_count"] < used.completion_tokens
+
+    described = json.loads(ask(served, "GET", "/openapi.json")[1])
+    assert described["openapi"].startswith("3.1") and "/api/chat" in described["paths"]
+    body = described["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    name = body["$ref"].rpartition("/")[2]
+    assert {"messages", "temperature"} <= described["components"]["schemas"][name]["properties"].keys()
+
+
+def test_every_address_with_a_body_describes_it():
+    with_body = {path for method in ("POST", "DELETE") for path in app.ROUTES[method]}
+    assert with_body == openapi.BODIES.keys()
+
+
+def test_pages_of_the_web_may_ask_only_where_allowed(served):
+    origin = {"origin": "https://course.example.org"}
+    assert ask(served, "GET", "/v1/models", **origin)[0].getheader("access-control-allow-origin") is None
+    browser = TestClient(app.make(served.engine, hosts=["*"], origins=[origin["origin"]]))
+    allowed = browser.get("/v1/models", headers=origin)
+    assert allowed.headers["access-control-allow-origin"] == origin["origin"]
+
+
+HALF = b"POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\n{"
+
+
+@pytest.mark.parametrize("begun", [b"", HALF[:12], HALF])
+def test_a_request_that_does_not_become_whole_is_given_up(served, monkeypatch, begun):
+    monkeypatch.setattr(patience, "REQUEST_S", 0.3)
+    place = urlsplit(served.url)
+    with socket.create_connection((place.hostname, place.port), timeout=5) as connection:
+        connection.sendall(begun)
+        start = time.monotonic()
+        connection.recv(1000)
+        while connection.recv(1000):
+            pass
+        assert time.monotonic() - start < 3
+
+
+def test_a_connection_that_is_used_again_has_its_own_time_for_each_request(served, monkeypatch):
+    monkeypatch.setattr(patience, "REQUEST_S", 0.5)
+    with closing(http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=10)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/health")
+            assert connection.getresponse().read()
+            time.sleep(0.3)
 
 
 # ---- the queue before a model
@@ -484,6 +616,25 @@ def test_a_model_that_is_answering_is_freed_after_its_last_answer():
 
     asyncio.run(all_of_them())
     assert slow.most == 2
+
+
+def test_models_that_do_not_fit_together_make_room_for_each_other(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(bytes(1000))
+    made = {}
+
+    def load(name):
+        made[name] = Slow(threading.Event())
+        return made[name]
+
+    async def all_of_them():
+        engine_ = Engine(load, tmp_path.joinpath, ["one", "two", "three"], memory=4000)
+        for name in ("one", "two", "one", "three"):
+            await engine_.load(Entry(name, name))
+        assert engine_.loaded == ("one", "three") and made["two"].closed and not made["one"].closed
+
+    asyncio.run(all_of_them())
 
 
 def test_a_queue_that_is_full_says_so(monkeypatch):

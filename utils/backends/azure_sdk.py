@@ -62,6 +62,8 @@ class AzureBackend(HostedBackend):
             request["stop"] = list(options.stop)
         if options.schema is not None:
             request["response_format"] = JsonSchemaFormat(name="answer", schema=options.schema, strict=True)
+        if options.logprobs:
+            request["model_extras"] = {"logprobs": True}
         headers = {"Accept-Encoding": "identity"}  # so that the bytes can be mended
         with self.client.complete(**request, stream=True, headers=headers, watch=watch) as stream:
             yield from chunks(stream)

@@ -19,6 +19,7 @@ import jsonschema
 import xllamacpp
 
 from utils.backends.local import LocalBackend, room
+from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel
@@ -72,7 +73,7 @@ class LlamaCppBackend(LocalBackend):
     def _whole(self, ids: list[int]) -> str:
         return cast(str, self._ask("/detokenize", tokens=ids)["content"])
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
         asked["ignore_eos"] = self.force_length
@@ -81,12 +82,16 @@ class LlamaCppBackend(LocalBackend):
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
         if options.schema is not None:
             _check(options.schema)
-            asked["json_schema"] = options.schema
+            asked["json_schema"] = narrowed(options.schema)
+        if logprobs is not None:
+            asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
         try:
             for line in answer:
                 if line.startswith(b"data: "):
                     event = json.loads(line[6:])
+                    if logprobs is not None:
+                        logprobs += [found["logprob"] for found in event.get("completion_probabilities", ())]
                     yield from event.get("tokens", ())
                     if event.get("stop"):
                         return

@@ -37,8 +37,10 @@ class LocalBackend(ABC):
         return frozenset() if self.force_length else self._ends
 
     @abstractmethod
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
-        """New token ids one by one, up to and including the end token. Raises BackendError."""
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
+        """New token ids one by one, up to and including the end token; before each, its log-probability is added to
+        `logprobs`, if that is a list. Raises BackendError.
+        """
 
     @abstractmethod
     def _render(self, conversation: list[dict[str, str]]) -> str:
@@ -70,12 +72,20 @@ class LocalBackend(ABC):
 
     def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
         """How `text` goes on, token by token, without a chat template. Raises BackendError."""
-        plain = turns(self, [{"role": "user", "content": text}])[0]["content"]
-        return self._answer(self._tokens(plain), options)
+        return self._answer(self.text_ids(text), options)
+
+    def stream_ids(self, ids: Sequence[int], options: Options) -> Iterator[Chunk]:
+        """How these tokens go on, token by token. Raises BackendError."""
+        return self._answer(list(ids), options)
+
+    def text_ids(self, text: str) -> list[int]:
+        """The tokens of `text`, special tokens by their names. Raises BackendError."""
+        return self._tokens(turns(self, [{"role": "user", "content": text}])[0]["content"])
 
     def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)
-        return chunks(self.generate(ids, options), text, self.ends, len(ids))
+        logprobs: list[float] | None = [] if options.logprobs else None
+        return chunks(self.generate(ids, options, logprobs), text, self.ends, len(ids), logprobs)
 
     def close(self) -> None:
         """Frees the model. May be called twice."""
@@ -184,20 +194,25 @@ class Text:
         return text[: len(text) - keep]
 
 
-def chunks(tokens: Iterator[int], text: Text, ends: Container[int], prompt_tokens: int) -> Iterator[Chunk]:
+def chunks(
+    tokens: Iterator[int], text: Text, ends: Container[int], prompt_tokens: int, logprobs: list[float] | None = None
+) -> Iterator[Chunk]:
     """A chunk for each token that completes some text, then a last one with the reason for the end.
 
-    Every generated token is counted, the end token too: it takes as long as any other.
+    Every generated token is counted, the end token too: it takes as long as any other. `logprobs` has those of all
+    tokens so far.
     """
-    count, reason = 0, "length"
+    count, reason, told = 0, "length", 0
     for count, token in enumerate(tokens, 1):
         if token in ends:
             reason = "stop"
             break
         piece = text.add(token)
         if piece:
-            yield Chunk(piece, count)
+            yield Chunk(piece, count, None if logprobs is None else tuple(logprobs[told:count]))
+            told = count
         if text.stopped:
             reason = "stop"
             break
-    yield Chunk(text.flush(), count, prompt_tokens=prompt_tokens, finish_reason=reason)
+    rest = None if logprobs is None else tuple(logprobs[told:count])
+    yield Chunk(text.flush(), count, rest, prompt_tokens, reason)

@@ -45,13 +45,15 @@ class MlxBackend(TokenizersBackend):
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         if options.schema is not None:
             raise Unsupported("The route mlx cannot follow a JSON schema. Use the route onnx.")
         try:
             prompt = mx.array(list(ids))
-            for token, _ in generate_step(prompt, self._model, max_tokens=limit, sampler=_chooser(options)):
+            for token, scores in generate_step(prompt, self._model, max_tokens=limit, sampler=_chooser(options)):
+                if logprobs is not None:
+                    logprobs.append(float(scores[token]))
                 yield int(token)
                 if token in self.ends:
                     return

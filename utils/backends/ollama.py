@@ -62,6 +62,7 @@ class OllamaBackend(HostedBackend):
             options=sampling,
             format=options.schema,
             keep_alive=self.keep_alive,
+            logprobs=options.logprobs or None,
         )
         self._hook.watch = watch
         try:
@@ -71,6 +72,7 @@ class OllamaBackend(HostedBackend):
                 yield Chunk(
                     part.message.content or "",
                     part.eval_count if done else None,
+                    tuple(found.logprob for found in part.logprobs) if part.logprobs else None,
                     prompt_tokens=part.prompt_eval_count if done else None,
                     finish_reason=(part.done_reason or "stop") if done else None,
                 )

@@ -13,17 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import onnxruntime_genai as og
 
 from utils import catalog
 from utils.backends.local import LocalBackend, room
+from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
 og.disable_telemetry_events()
-STRICT_JSON = {"x-guidance": {"whitespace_flexible": False}}  # else a tiny model may write blanks for ever
 
 
 class OnnxBackend(LocalBackend):
@@ -65,7 +66,7 @@ class OnnxBackend(LocalBackend):
             self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         return str(self._exact.decode(ids))
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         reusable = options.greedy and options.schema is None and not self.force_length
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
@@ -74,8 +75,11 @@ class OnnxBackend(LocalBackend):
                 length, generator = self._new(len(ids) + limit, options)
             generator.append_tokens(ids)
             for _ in range(limit):
+                scores = None if logprobs is None else generator.get_logits()  # after the next line: of the one after
                 generator.generate_next_token()
                 token = int(generator.get_next_tokens()[0])
+                if logprobs is not None:
+                    logprobs.append(_logprob(scores, token))
                 yield token
                 if token in self.ends:
                     break
@@ -105,7 +109,7 @@ class OnnxBackend(LocalBackend):
         params = og.GeneratorParams(self._model)
         params.set_search_options(**search)
         if options.schema is not None:
-            params.set_guidance("json_schema", json.dumps(STRICT_JSON | options.schema))
+            params.set_guidance("json_schema", json.dumps(narrowed(options.schema)))
         try:
             return length, og.Generator(self._model, params)
         except RuntimeError as error:
@@ -116,6 +120,13 @@ class OnnxBackend(LocalBackend):
     def _free(self) -> None:
         self._spare.clear()
         self._tokenizer = self._model = None
+
+
+def _logprob(logits: Any, token: int) -> float:
+    """Of one token. `logits`: [1, 1, vocabulary]."""
+    row = logits.reshape(-1)
+    top = row.max()
+    return float(row[token] - top - np.log(np.exp(row - top).sum()))
 
 
 def _config(folder: Path) -> Any:

@@ -44,6 +44,8 @@ class OpenAIBackend(HostedBackend):
         }
         if options.stop:
             request["stop"] = list(options.stop)
+        if options.logprobs:
+            request["logprobs"] = True
         if options.schema is not None:
             schema = {"name": "answer", "schema": options.schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}

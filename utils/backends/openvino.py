@@ -59,7 +59,7 @@ class OpenVinoBackend(TokenizersBackend):
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return cast(list[int], ids.tolist())
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         if options.schema is not None:  # its grammar allows blanks without end, and with a tiny model they come
             raise Unsupported("The route openvino cannot follow a JSON schema. Use the route onnx.")
@@ -72,6 +72,8 @@ class OpenVinoBackend(TokenizersBackend):
                             self._pipeline.step()
                     continue
                 for output in handle.read().values():
+                    if logprobs is not None:
+                        logprobs += output.generated_log_probs
                     yield from output.generated_ids
         except RuntimeError as error:
             raise BackendError(f"OpenVINO GenAI could not go on: {str(error)[:200]}") from None
@@ -80,7 +82,7 @@ class OpenVinoBackend(TokenizersBackend):
 
     def _request(self, ids: Sequence[int], limit: int, options: Options) -> Any:
         config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self.ends), rng_seed=options.seed)
-        config.ignore_eos = self.force_length
+        config.ignore_eos, config.logprobs = self.force_length, int(options.logprobs)
         if not options.greedy:
             config.do_sample, config.temperature, config.top_p = True, options.temperature, options.top_p
         return self._pipeline.add_request(next(self._numbers), ov.Tensor(np.array([ids], np.int64)), config)

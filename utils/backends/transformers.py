@@ -52,7 +52,7 @@ class TransformersBackend(TokenizersBackend):
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
-    def generate(self, ids: Sequence[int], options: Options) -> Iterator[int]:
+    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         limit = room(self, ids, options)
         if options.schema is not None:
             raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
@@ -61,8 +61,11 @@ class TransformersBackend(TokenizersBackend):
         step = torch.tensor([ids], device=self._model.device)
         try:
             for _ in range(limit):
-                step = choose(self._logits(step, cache))
+                logits = self._logits(step, cache)
+                step = choose(logits)
                 token = int(step)
+                if logprobs is not None:
+                    logprobs.append(float(logits.log_softmax(-1)[0, token]))
                 yield token
                 if token in self.ends:
                     return

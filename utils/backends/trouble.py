@@ -60,7 +60,8 @@ def explain(trouble: Trouble, address: Address, models: Callable[[], list[str]])
     if 300 <= status < 400:
         return BadAnswer(f"{who} sends us on to another address, which is refused: a key must not go there.")
     if status in (400, 413, 422) and _LONG.search(said):
-        return TooLong(f"The prompt is too long for {model}: {said}. Shorten it.")
+        advice = "" if "horten" in said else " Shorten it."  # the course server gives it itself
+        return TooLong(f"The prompt is too long for {model}: {said}.{advice}")
     if status == 404:
         to_you = _ACCOUNT.search(said)
         problem = f"does not offer {model} to your account" if to_you else f"has no model {model!r}"

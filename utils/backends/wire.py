@@ -5,7 +5,7 @@ Here and not in one of the two backends, so that neither client's package is nee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from utils.backends import images
@@ -33,10 +33,21 @@ def chunks(events: Iterable[Any]) -> Iterator[Chunk]:
         text = (choice.delta.content if choice and choice.delta else None) or ""
         reason = choice.finish_reason if choice else None
         used = event.usage
-        if text or reason or used:
+        logprobs = _logprobs(choice)
+        if text or reason or used or logprobs:
             yield Chunk(
                 text,
                 used.completion_tokens if used else None,
+                logprobs,
                 prompt_tokens=used.prompt_tokens if used else None,
                 finish_reason=getattr(reason, "value", reason),  # Azure's is an enumeration
             )
+
+
+def _logprobs(choice: Any) -> tuple[float, ...] | None:
+    """OpenAI's client has a field for them, Azure's only what came."""
+    if isinstance(choice, Mapping):
+        found = choice.get("logprobs")
+        return tuple(row["logprob"] for row in found.get("content") or ()) if found else None
+    found = getattr(choice, "logprobs", None)
+    return tuple(row.logprob for row in found.content or ()) if found else None

@@ -11,7 +11,7 @@ from importlib import import_module
 
 from utils.bench.rows import Row, as_json, as_table
 
-PARTS = ("starts", "streams", "large", "lessons")
+PARTS = ("starts", "streams", "large", "lessons", "server")
 __all__ = ["PARTS", "Row", "as_json", "as_table", "run"]
 
 

@@ -12,12 +12,14 @@ from utils.measure import Comparison
 
 @dataclass(frozen=True)
 class Row:
-    """One promise about `result.ratio`: "most" or "least" `target`, or "within" so much of 1; "" for a control."""
+    """One promise. About `result.ratio`: "most" or "least" `target`, or "within" so much of 1; about ours − theirs:
+    "added" at most `target`, in `unit`; "" for a control.
+    """
 
     what: str
     unit: str
     result: Comparison
-    at: Literal["most", "least", "within", ""] = ""
+    at: Literal["most", "least", "within", "added", ""] = ""
     target: float = 0.0
 
     @property
@@ -28,13 +30,15 @@ class Row:
             "most": ratio <= self.target,
             "least": ratio >= self.target,
             "within": abs(ratio - 1) <= self.target,
+            "added": self.result.ours - self.result.theirs <= self.target,
             "": None,
         }[self.at]
 
     @property
     def promise(self) -> str:
         """In words."""
-        return {"within": f"within {self.target:.0%}", "": ""}.get(self.at, f"at {self.at} {self.target}")
+        words = {"within": f"within {self.target:.0%}", "added": f"{self.target} {self.unit} added at most", "": ""}
+        return words.get(self.at, f"at {self.at} {self.target}")
 
 
 def as_table(rows: Sequence[Row]) -> str:

@@ -7,22 +7,23 @@ NIM, and never says that it is. Starting it loads no model: that happens with th
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+import psutil
 import uvicorn
 from starlette.applications import Starlette
 
 from utils import catalog, pocket
 from utils.backends import connect
 from utils.errors import BadInput
-from utils.server.app import make
+from utils.server import patience
+from utils.server.app import LOOPBACK, make
 from utils.server.engine import Engine, Runtime
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Server:
@@ -54,23 +55,38 @@ def start(
     route: str = "onnx",
     key: str | None = None,
     slots: int = 1,
+    memory: float | None = None,
 ) -> Server:
     """Starts a course server on this machine, on any free port unless one is named.
 
     `model`: the one that answers when a request names none, or a model folder to offer instead of the pocket models.
-    `slots`: answers at a time for each model. Raises BadInput; OSError for a taken port.
+    `slots`: answers at a time for each model. `memory`: GB for all loaded models together; half the machine's if None.
+    Raises BadInput; OSError for a taken port.
     """
-    return Server(_engine(model, route, slots), port, key)
+    return Server(_engine(model, route, slots, memory), port, key)
 
 
 def serve(
-    model: str | None, *, host: str, port: int, route: str, key: str | None, slots: int, say: Callable[[str], object]
+    model: str | None,
+    *,
+    host: str,
+    port: int,
+    route: str,
+    key: str | None,
+    slots: int,
+    memory: float | None,
+    origins: Sequence[str],
+    say: Callable[[str], object],
 ) -> None:
-    """Runs a course server until Ctrl-C or SIGTERM, telling `say` where it is. Raises BadInput."""
-    here = host in LOOPBACK
-    if not here and not key:
-        raise BadInput(f"On {host} others can reach this machine. Choose a key for them: --key SOMETHING.")
-    engine = _engine(model, route, slots)
+    """Runs a course server until Ctrl-C or SIGTERM, telling `say` where it is, and each request to the log
+    "utils.server". Where others can reach this machine it asks them for a key, made up if none is given.
+
+    Raises BadInput.
+    """
+    here = host in ("127.0.0.1", "localhost", "::1")
+    made_up = not here and not key
+    key = secrets.token_urlsafe(12) if made_up else key
+    engine = _engine(model, route, slots, memory)
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
@@ -78,23 +94,28 @@ def serve(
         raise BadInput(f"Port {port} of {host} cannot be used: {why}. Try --port 0, which takes a free one.") from None
     shown = f"[{host}]" if ":" in host else host
     say(f"The course server is at http://{shown}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.")
-    _server(make(engine, key=key, hosts=None if here else ["*"])).run([listener])
+    if made_up:
+        say(f"Others can reach it, so every client must send this key: {key}")
+    _server(make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
 
 
-def _engine(model: str | os.PathLike[str] | None, route: str, slots: int) -> Engine:
+def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory: float | None) -> Engine:
     """Raises BadInput."""
     routes = [row.name for row in catalog.load().routes.values() if not row.hosted]
     if route not in routes:
         raise BadInput(f"The course server runs its models on {', '.join(routes)}, not on {route!r}.")
     if slots < 1:
         raise BadInput(f"slots is {slots}, but it must be 1 or more.")
+    if memory is not None and not memory > 0:
+        raise BadInput(f"memory is {memory}, but it must be a number of gigabytes above 0.")
     folders = _folders(None if model is None else os.fspath(model))
 
     def load(name: str) -> Runtime:
         wanted = name if name in pocket.NAMES else folders[name]
         return cast(Runtime, connect(route, wanted, mode="offline"))
 
-    return Engine(load, folders.__getitem__, list(folders), slots)
+    allowed = psutil.virtual_memory().total / 2 if memory is None else memory * 1e9
+    return Engine(load, folders.__getitem__, list(folders), slots, allowed)
 
 
 def _folders(model: str | None) -> dict[str, Path]:
@@ -108,6 +129,6 @@ def _folders(model: str | None) -> dict[str, Path]:
 
 
 def _server(application: Starlette) -> uvicorn.Server:
-    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none")
+    config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", **patience.settings())
     config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
     return uvicorn.Server(config)

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from utils.errors import BackendError, KeyProblem
-from utils.server import azure, ollama, ollama_library, openai, vectors
+from utils.server import azure, ollama, ollama_library, openai, openapi, vectors
 from utils.server.engine import Engine
+from utils.server.metrics import Counted
 from utils.server.wire import status
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]  # what a Host header may say: a page of the web cannot reach us by name
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def health(request: Request) -> Response:
+    """Whether the server lives, and which models are in memory."""
+    return JSONResponse({"status": "ok", "loaded": request.app.state.engine.loaded})
+
+
+async def metrics(request: Request) -> Response:
+    """Counts and times in Prometheus's text format."""
+    return Response(generate_latest(request.app.state.engine.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def describe(request: Request) -> Response:
+    """This description of all addresses."""
+    return JSONResponse(openapi.description(ROUTES))
+
+
 ROUTES: dict[str, dict[str, Handler]] = {
     "GET": {
         "/": ollama_library.hello,
+        "/health": health,
+        "/metrics": metrics,
+        "/openapi.json": describe,
         "/v1/models": openai.models,
         "/v1/models/{name:path}": openai.model,
         "/info": azure.info,
@@ -51,12 +74,20 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 
 
-def make(engine: Engine, *, key: str | None = None, hosts: list[str] | None = None) -> Starlette:
-    """The application. With a `key`, every request must bring it; `hosts` are the names it answers to."""
+def make(
+    engine: Engine, *, key: str | None = None, hosts: Sequence[str] = LOOPBACK, origins: Sequence[str] = ()
+) -> Starlette:
+    """The application. With a `key`, every request but /health must bring it; `hosts` are the names it answers to;
+    `origins` are the web pages that may ask it from a browser.
+    """
 
     def guarded(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
-            if key is not None and not hmac.compare_digest(_key(request).encode(), key.encode()):
+            if (
+                key is not None
+                and handler is not health
+                and not hmac.compare_digest(_key(request).encode(), key.encode())
+            ):
                 raise KeyProblem("The key is missing or wrong. Ask whoever started the course server for it.")
             return await handler(request)
 
@@ -74,7 +105,14 @@ def make(engine: Engine, *, key: str | None = None, hosts: list[str] | None = No
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK)],
+        middleware=[
+            Middleware(Counted, metrics=engine.metrics, paths=frozenset(p for rows in ROUTES.values() for p in rows)),
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+            *(
+                [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])]
+                * bool(origins)
+            ),
+        ],
         exception_handlers={BackendError: _explain, HTTPException: _explain_http, Exception: _explain_other},  # type: ignore[dict-item]
         lifespan=life,
     )

@@ -6,9 +6,10 @@ It knows backends and the queue before them. What a request looks like on the wi
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from utils.core import Backend, Chunk, Message, Options
 from utils.errors import BackendError, RateLimited
 from utils.server.library import Entry, Library
+from utils.server.metrics import Metrics
+from utils.server.template import conversation
 
 if TYPE_CHECKING:
     from utils.server.embed import Embedder
@@ -26,35 +29,62 @@ WAITING = 64  # requests that may queue for one model; a class of forty sends on
 
 
 class Runtime(Backend, Protocol):
-    """A backend that can also go on with a text that is no conversation."""
+    """A backend that can also go on with a text that is no conversation, or with token ids."""
 
     def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
         """How `text` goes on. Raises BackendError."""
         ...
 
+    def stream_ids(self, ids: Sequence[int], options: Options) -> Iterator[Chunk]:
+        """How these tokens go on. Raises BackendError."""
+        ...
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens of a conversation. Raises BackendError."""
+        ...
+
+    def text_ids(self, text: str) -> list[int]:
+        """The tokens of a text. Raises BackendError."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request, whatever wire format it came in: a conversation, or a plain text to go on with."""
+    """One request, whatever wire format it came in: a conversation, or a plain text to go on with.
+
+    `template` is used in place of the model's own, and `before` are the tokens of what was said earlier.
+    """
 
     entry: Entry
     messages: Sequence[Message] = ()
     text: str | None = None
+    template: str = ""
+    before: tuple[int, ...] = ()
     options: Options
     stream: bool = False
     usage: bool = True  # whether a stream ends with the token counts
+    remembers: bool = False  # whether the answer comes with the tokens of all that was said
 
 
 class Engine:
-    """`load` makes a backend of a given model's name, `folder` finds its files; `names` are the given models."""
+    """`load` makes a backend of a given model's name, `folder` finds its files; `names` are the given models.
+
+    `memory` are the bytes that loaded models may take together: before one more is loaded, idle ones leave.
+    """
 
     def __init__(
-        self, load: Callable[[str], Runtime], folder: Callable[[str], Path], names: Sequence[str], slots: int = 1
+        self,
+        load: Callable[[str], Runtime],
+        folder: Callable[[str], Path],
+        names: Sequence[str],
+        slots: int = 1,
+        memory: float = math.inf,
     ) -> None:
         self.library, self.folder = Library(names), folder
+        self.metrics = Metrics()
         self.expires: dict[str, float] = {}  # given model -> when it leaves the memory, in seconds since 1970
-        self._load = load
-        self._backends: dict[str, Runtime] = {}
+        self._load, self._memory = load, memory
+        self._backends: dict[str, Runtime] = {}  # the one asked last at the end
         self._embedders: dict[str, Embedder] = {}
         self._loading = asyncio.Lock()
         self._free = {name: asyncio.Semaphore(slots) for name in names}  # wakes those who wait in their order
@@ -62,14 +92,21 @@ class Engine:
         self._answering = dict.fromkeys(names, 0)
         self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.metrics.waiting.set_function(lambda: sum(self._waiting.values()))
+        self.metrics.answering.set_function(lambda: sum(self._answering.values()))
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """The given models in memory."""
         return tuple(self._backends)
 
-    async def chunks(self, job: Job) -> AsyncIterator[Chunk]:
+    async def chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         """The answer, piece by piece; a client that reads slowly slows the model down. Raises BackendError."""
+        async with aclosing(self.metrics.watched(self._chunks(job))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         name = job.entry.base
         if self._waiting[name] >= WAITING:
             raise RateLimited("Too many requests are waiting. Ask again in a few seconds.")
@@ -102,6 +139,11 @@ class Engine:
                 self._embedders[entry.base] = await run_in_threadpool(Embedder, self.folder(entry.base))
         return await run_in_threadpool(self._embedders[entry.base], texts)
 
+    async def context(self, job: Job, answer: str) -> list[int]:
+        """The tokens of a request and its answer, for `Job.before` of the next one. Raises BackendError."""
+        backend = await self._backend(job.entry.base)
+        return await run_in_threadpool(lambda: [*_ids(backend, job), *(backend.text_ids(answer) if answer else ())])
+
     async def load(self, entry: Entry) -> None:
         """Brings a model into memory before it is asked. Raises BackendError."""
         await self._backend(entry.base)
@@ -109,8 +151,20 @@ class Engine:
     async def _backend(self, name: str) -> Runtime:
         async with self._loading:
             if name not in self._backends:
+                self._make_room(name)
                 self._backends[name] = await run_in_threadpool(self._load, name)
+            self._backends[name] = self._backends.pop(name)
             return self._backends[name]
+
+    def _make_room(self, name: str) -> None:
+        """Frees models that nobody is asking, those asked longest ago first, until `name` fits beside the others."""
+        for other in list(self._backends):
+            if sum(map(self._bytes, [name, *self._backends])) > self._memory and not self._answering[other]:
+                self.unload(other)
+
+    def _bytes(self, name: str) -> int:
+        """What a model takes in memory: its weights, which lie on the disk in half the width."""
+        return 2 * sum(file.stat().st_size for file in self.folder(name).glob("*.safetensors"))
 
     def keep(self, name: str, seconds: float | None) -> None:
         """Leaves a model in memory for so long from now (below 0: for ever; 0: not at all; None: as before)."""
@@ -144,9 +198,27 @@ class Engine:
 
 
 def _begin(backend: Runtime, job: Job) -> Iterator[Chunk]:
-    if job.text is not None:
-        return iter(backend.stream_text(job.text, job.options))
+    if job.before:
+        return iter(backend.stream_ids(_ids(backend, job), job.options))
+    text = _text(job)
+    if text is not None:
+        return iter(backend.stream_text(text, job.options))
+    return iter(backend.stream(_messages(job), job.options))
+
+
+def _ids(backend: Runtime, job: Job) -> list[int]:
+    text = _text(job)
+    return [*job.before, *(backend.prompt_ids(_messages(job)) if text is None else backend.text_ids(text))]
+
+
+def _text(job: Job) -> str | None:
+    """The prompt as a text, where it is one; None where the model's own chat template makes it."""
+    template = job.template or job.entry.template
+    return conversation(template, _messages(job)) if template and job.text is None else job.text
+
+
+def _messages(job: Job) -> list[Message]:
     messages = list(job.messages)
-    if job.entry.system and not any(message["role"] == "system" for message in messages):
+    if job.entry.system and not job.before and not any(message["role"] == "system" for message in messages):
         messages.insert(0, {"role": "system", "content": job.entry.system})
-    return iter(backend.stream(messages, job.options))
+    return messages

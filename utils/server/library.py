@@ -23,6 +23,7 @@ class Entry:
     name: str
     base: str
     system: str = ""
+    template: str = ""  # in place of the model's own chat template
     settings: Mapping[str, Any] = field(default_factory=dict)
     made: float = field(default_factory=time.time)  # seconds since 1970
 
@@ -48,8 +49,13 @@ class Library:
             raise UnknownModel(f"There is no model {name[:NAME_LENGTH]!r}. There are: {names}.")
         return entry
 
-    def make(self, name: str, source: str, system: str | None, settings: Mapping[str, Any]) -> Entry:
-        """A new name over `source`, which may be a made model itself. Raises BadInput or UnknownModel."""
+    def make(
+        self, name: str, source: str, *, system: str | None = None, template: str | None = None, **settings: Any
+    ) -> Entry:
+        """A new name over `source`, which may be a made model itself; what is None stays as it is there.
+
+        Raises BadInput or UnknownModel.
+        """
         known, under = name.removesuffix(":latest"), self.find(source)
         if not known or len(known) > NAME_LENGTH or not known.isprintable():
             raise BadInput(f"A model's name has 1 to {NAME_LENGTH} printable characters.")
@@ -57,9 +63,11 @@ class Library:
             raise BadInput(f"{known} is one of the given models. Choose another name.")
         if known not in self._made and len(self._made) >= MADE:
             raise BadInput(f"There are {MADE} made models already. Delete one.")
-        entry = replace(under, name=known, settings={**under.settings, **settings}, made=time.time())
-        self._made[known] = entry if system is None else replace(entry, system=system)
-        return self._made[known]
+        given = {"system": system, "template": template}
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        entry = replace(under, name=known, settings={**under.settings, **settings}, made=time.time(), **changed)
+        self._made[known] = entry
+        return entry
 
     def delete(self, name: str) -> None:
         """Forgets a made model. Raises BadInput for a given one, UnknownModel."""

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from utils.core import Chunk, Message, Part
 from utils.errors import BackendError, BadInput, Unsupported
 from utils.server.engine import Engine, Job
-from utils.server.wire import Body, options, read, started
+from utils.server.wire import Body, options, read, scored, started
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
@@ -44,6 +44,8 @@ class Asked(Body):
     format: str | dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     keep_alive: float | str | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
     def job(self, engine: Engine, **what: Any) -> Job:
         """The same for the engine. Raises BadInput."""
@@ -51,7 +53,10 @@ class Asked(Body):
         schema = {"type": "object"} if self.format == "json" else self.format or None
         if isinstance(schema, str):
             raise BadInput('format: "json" or a JSON schema.')
-        chosen = options({**settings(self.options or {}), "schema": schema}, entry.settings, temperature=0.8)
+        if self.top_logprobs:
+            raise Unsupported("The course server gives no top_logprobs, only those of the tokens themselves.")
+        given = {**settings(self.options or {}), "schema": schema, "logprobs": bool(self.logprobs)}
+        chosen = options(given, entry.settings, temperature=0.8)
         return Job(entry=entry, options=chosen, stream=self.stream, **what)
 
 
@@ -113,15 +118,26 @@ async def generate(request: Request) -> Response:
     """POST /api/generate. Without a prompt it only loads the model, or with keep_alive 0 frees it."""
     engine: Engine = request.app.state.engine
     body = await read(request, Generate)
-    if body.suffix or body.context or body.template:
-        raise Unsupported("The course server knows no suffix, context or template. Use raw, or /api/chat.")
+    if body.suffix:
+        raise Unsupported(f"{body.model} cannot fill a gap: it was not trained to. Leave suffix out.")
     if body.raw:
         job = body.job(engine, text=body.prompt)
     else:
         turns = [_message("system", body.system, None)] if body.system else []
         turns += [_message("user", body.prompt, body.images)] if body.prompt else []
-        job = body.job(engine, messages=turns)
+        before = _known(engine, body)
+        job = body.job(engine, messages=turns, template=body.template or "", before=before, remembers=True)
     return await _reply(engine, job, body, lambda text: {"response": text})
+
+
+def _known(engine: Engine, body: Generate) -> tuple[int, ...]:
+    """The context that an earlier answer gave. Raises BadInput for ids that the model does not have."""
+    if not body.context:
+        return ()
+    config = json.loads((engine.folder(engine.library.find(body.model).base) / "config.json").read_bytes())
+    if not all(0 <= token < config["vocab_size"] for token in body.context):
+        raise BadInput("context: not what an earlier answer of this model gave.")
+    return tuple(body.context)
 
 
 async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Response:
@@ -135,30 +151,44 @@ async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Respons
     if job.stream:
         lines = await started(_lines(engine, job, head, shape, kept))
         return StreamingResponse(lines, media_type="application/x-ndjson")
-    text, last, clock = "", Chunk(""), _Clock()
+    text, last, clock, rows = "", Chunk(""), _Clock(), list[dict[str, Any]]()
     async for last in engine.chunks(job):
         clock.tick()
         text += last.text
+        rows += scored(last)
+    context = await _context(engine, job, text)
     engine.keep(job.entry.base, kept)
-    return JSONResponse({**head, **shape(text), **_end(last, clock)})
+    return JSONResponse({**head, **shape(text), **_logprobs(job, rows), **_end(last, clock), **context})
 
 
 async def _lines(
     engine: Engine, job: Job, head: dict[str, Any], shape: Shape, kept: float | None
 ) -> AsyncIterator[str]:
-    last, clock = Chunk(""), _Clock()
+    last, clock, text = Chunk(""), _Clock(), ""
     try:
         async for last in engine.chunks(job):
             clock.tick()
+            text += last.text
             if last.text:
-                yield json.dumps({**head, "created_at": now(), **shape(last.text), "done": False}) + "\n"
+                piece = {**head, "created_at": now(), **shape(last.text), **_logprobs(job, scored(last)), "done": False}
+                yield json.dumps(piece) + "\n"
     except BackendError as error:
         if not clock.first:  # nothing was sent yet
             raise
         yield json.dumps(error_body(error)) + "\n"
         return
+    context = await _context(engine, job, text)
     engine.keep(job.entry.base, kept)
-    yield json.dumps({**head, **shape(""), **_end(last, clock)}) + "\n"
+    yield json.dumps({**head, **shape(""), **_end(last, clock), **context}) + "\n"
+
+
+async def _context(engine: Engine, job: Job, text: str) -> dict[str, Any]:
+    """What /api/generate gives to be sent with the next request, so that the model knows what was said."""
+    return {"context": await engine.context(job, text)} if job.remembers else {}
+
+
+def _logprobs(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"logprobs": rows} if job.options.logprobs else {}
 
 
 class _Clock:

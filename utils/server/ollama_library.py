@@ -20,10 +20,12 @@ from utils.errors import Unsupported
 from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import SETTINGS, now, settings
+from utils.server.template import conversation
 from utils.server.wire import Body, read
 
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
+CONTEXT = "max_position_embeddings"  # the context's length, by the name that model configurations have for it
 FOR_EVER = "2318-01-01T00:00:00Z"
 
 
@@ -84,7 +86,9 @@ async def running(request: Request) -> Response:
     for name in engine.loaded:
         until = engine.expires.get(name)
         leaves = FOR_EVER if until is None else datetime.fromtimestamp(until, UTC).isoformat()
-        rows.append({**_row(engine, engine.library.find(name)), "size_vram": 0, "expires_at": leaves})
+        row = _row(engine, engine.library.find(name))
+        del row["modified_at"]
+        rows.append({**row, "size_vram": 0, "expires_at": leaves, "context_length": _config(engine, name)[CONTEXT]})
     return JSONResponse({"models": rows})
 
 
@@ -93,18 +97,18 @@ async def show(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     entry = engine.library.find((await read(request, Named)).which)
     folder = engine.folder(entry.base)
-    config = json.loads((folder / "config.json").read_bytes())
+    config = _config(engine, entry.base)
     family = config["model_type"]
     facts = {
         "general.architecture": family,
-        f"{family}.context_length": config["max_position_embeddings"],
+        f"{family}.context_length": config[CONTEXT],
         f"{family}.embedding_length": config["hidden_size"],
         f"{family}.block_count": config["num_hidden_layers"],
     }
     answer = {
         "modelfile": _modelfile(entry),
         "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
-        "template": _template(folder),
+        "template": entry.template or _template(folder),
         "system": entry.system,
         "details": _details(config),
         "model_info": facts,
@@ -112,6 +116,10 @@ async def show(request: Request) -> Response:
         "modified_at": now(),
     }
     return JSONResponse(answer)
+
+
+def _config(engine: Engine, name: str) -> dict[str, Any]:
+    return dict(json.loads((engine.folder(name) / "config.json").read_bytes()))
 
 
 def _theirs(entry: Entry) -> dict[str, Any]:
@@ -123,6 +131,7 @@ def _theirs(entry: Entry) -> dict[str, Any]:
 def _modelfile(entry: Entry) -> str:
     lines = [f"FROM {entry.base}"]
     lines += [f'SYSTEM """{entry.system}"""'] if entry.system else []
+    lines += [f'TEMPLATE """{entry.template}"""'] if entry.template else []
     return "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in _theirs(entry).items())])
 
 
@@ -151,7 +160,7 @@ def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
         "size": sum(file.stat().st_size for file in _weights(folder)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
-        "details": _details(json.loads((folder / "config.json").read_bytes())),
+        "details": _details(_config(engine, entry.base)),
     }
 
 
@@ -163,16 +172,19 @@ async def create(request: Request) -> Response:
     """POST /api/create: a new name with a system prompt and settings over a model that is there."""
     engine: Engine = request.app.state.engine
     body = await read(request, Create)
-    if body.files or body.adapters or body.quantize or body.template:
-        raise Unsupported("The course server makes models of FROM, SYSTEM and PARAMETER only.")
-    engine.library.make(body.which, body.from_, body.system, settings(body.parameters or {}))
+    if body.files or body.adapters or body.quantize:
+        raise Unsupported("The course server makes models of FROM, SYSTEM, TEMPLATE and PARAMETER only.")
+    if body.template:
+        conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
+    given = settings(body.parameters or {})
+    engine.library.make(body.which, body.from_, system=body.system, template=body.template, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 
 
 async def copy(request: Request) -> Response:
     """POST /api/copy."""
     body = await read(request, Copy)
-    request.app.state.engine.library.make(body.destination, body.source, None, {})
+    request.app.state.engine.library.make(body.destination, body.source)
     return Response()
 
 

@@ -20,7 +20,7 @@ from utils.core import Chunk
 from utils.errors import BackendError, BadInput
 from utils.server.engine import Engine, Job
 from utils.server.library import Entry
-from utils.server.wire import Body, Turn, messages, options, read, started, status
+from utils.server.wire import Body, Turn, messages, options, read, scored, started, status
 
 CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
 ANY_OBJECT = {"type": "object"}
@@ -61,18 +61,21 @@ class Asked(Body):
     stop: str | list[str] | None = None
     n: int | None = None
     logprobs: bool | int | None = None
+    top_logprobs: int | None = None
     response_format: Format | None = None
 
     def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
         """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
-        if self.logprobs not in (None, False):
-            raise BadInput("The course server gives no logprobs. Leave them out.")
+        if self.top_logprobs:
+            raise BadInput("The course server gives no top_logprobs, only those of the tokens themselves.")
         if not 1 <= self.choices <= CHOICES:
             raise BadInput(f"n must be a whole number from 1 to {CHOICES}.")
         entry = engine.library.find(self.model)
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         given = {name: getattr(self, name) for name in ("temperature", "top_p", "seed", "stop")}
-        chosen = options(given | {"max_tokens": limit, "schema": _schema(self.response_format)}, entry.settings)
+        given |= {"max_tokens": limit, "schema": _schema(self.response_format)}
+        given["logprobs"] = self.logprobs is not None and self.logprobs is not False
+        chosen = options(given, entry.settings)
         wanted = bool(self.stream_options and self.stream_options.include_usage) if usage is None else usage
         return Job(entry=entry, options=chosen, stream=self.stream, usage=wanted, **what)
 
@@ -145,10 +148,12 @@ async def reply(engine: Engine, job: Job, n: int = 1) -> Response:
     shape = _whole if job.text is None else _bare
     choices, used = [], []
     for index, one in enumerate(jobs):
-        text, last = "", Chunk("")
+        text, last, rows = "", Chunk(""), list[dict[str, Any]]()
         async for last in engine.chunks(one):
             text += last.text
-        choices.append({"index": index, **shape(text), "finish_reason": last.finish_reason, "logprobs": None})
+            rows += scored(last)
+        told = _logprobs(one, rows)
+        choices.append({"index": index, **shape(text), "finish_reason": last.finish_reason, "logprobs": told})
         used.append(last)
     return JSONResponse({**head, "object": kind, "choices": choices, "usage": usage(used)})
 
@@ -158,8 +163,9 @@ async def _events(
 ) -> AsyncIterator[str]:
     used: list[Chunk] = []
 
-    def event(index: int, shaped: dict[str, Any], finish: str | None = None) -> str:
-        return _sse({**head, "choices": [{"index": index, **shaped, "finish_reason": finish, "logprobs": None}]})
+    def event(index: int, shaped: dict[str, Any], chunk: Chunk, finish: str | None = None) -> str:
+        told = _logprobs(jobs[index], scored(chunk))
+        return _sse({**head, "choices": [{"index": index, **shaped, "finish_reason": finish, "logprobs": told}]})
 
     sent = False
     try:
@@ -167,11 +173,11 @@ async def _events(
             last, first = Chunk(""), piece is _piece
             async for last in engine.chunks(job):
                 if first:
-                    yield event(index, {"delta": {"role": "assistant", "content": last.text}})
+                    yield event(index, {"delta": {"role": "assistant", "content": last.text}}, last)
                 elif last.text:
-                    yield event(index, piece(last.text))
+                    yield event(index, piece(last.text), last)
                 sent, first = True, False
-            yield event(index, piece(""), last.finish_reason)
+            yield event(index, piece(""), Chunk(""), last.finish_reason)
             used.append(last)
     except BackendError as error:
         if not sent:
@@ -181,6 +187,15 @@ async def _events(
     if jobs[0].usage:
         yield _sse({**head, "choices": [], "usage": usage(used)})
     yield "data: [DONE]\n\n"
+
+
+def _logprobs(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """In the shape of a chat, or of a text that goes on; None where nobody asked."""
+    if not job.options.logprobs:
+        return None
+    if job.text is None:
+        return {"content": rows, "refusal": None}
+    return {"tokens": [row["token"] for row in rows], "token_logprobs": [row["logprob"] for row in rows]}
 
 
 def _sse(body: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from utils.core import Message, Options, Part
+from utils.core import Chunk, Message, Options, Part
 from utils.errors import (
     BackendError,
     BadInput,
@@ -111,6 +111,18 @@ def options(given: Mapping[str, Any], settings: Mapping[str, Any], temperature: 
     stop = chosen.get("stop") or ()
     seed = chosen["seed"] % 2**31
     return Options(**chosen | {"seed": seed, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+
+
+def scored(chunk: Chunk) -> list[dict[str, Any]]:
+    """The log-probability of each token of a chunk, as OpenAI and Ollama write it; the end token has no row.
+
+    The first tokens of a character that takes several have no text of their own.
+    """
+    values = chunk.logprobs or ()
+    ended = chunk.finish_reason == "stop" and not chunk.text
+    texts = [*[""] * (len(values) - 1), chunk.text]
+    rows = [] if ended else zip(texts, values, strict=False)
+    return [{"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []} for text, value in rows]
 
 
 async def started(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -1,0 +1,79 @@
+"""Ollama's prompt templates, as far as a conversation of texts needs them.
+
+https://docs.ollama.com/modelfile#template. They are Go templates; known here are {{ .System }}, {{ .Prompt }},
+{{ .Response }}, {{ if .X }}, {{ else }} and {{ end }}, with or without the dashes that eat white space.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from utils.core import Message
+from utils.errors import BadInput, Unsupported
+
+ACTION = re.compile(r"\{\{(-?)\s*(.*?)\s*(-?)\}\}", re.DOTALL)
+CUT = "\0"  # no prompt has it: where an answer begins
+
+
+def conversation(template: str, messages: Sequence[Message]) -> str:
+    """The prompt for `messages`, each exchange in the template, the last one up to its answer. Raises BadInput."""
+    text, system, prompt = "", "", ""
+    for message in messages:
+        content = _text(message)
+        if message["role"] == "assistant":
+            text += render(template, {"System": system, "Prompt": prompt, "Response": content})
+            system = prompt = ""
+        else:
+            system, prompt = (content, prompt) if message["role"] == "system" else (system, content)
+    last = render(template, {"System": system, "Prompt": prompt, "Response": CUT})
+    return text + last.partition(CUT)[0]
+
+
+def render(template: str, values: Mapping[str, str]) -> str:
+    """The template with its values. Raises BadInput for what it does not know."""
+    parts: list[str] = []
+    shown = [True]  # and, for each block that is open, whether its condition holds
+    for kind, what in _steps(template):
+        if kind == "if":
+            shown.append(bool(_value(what, values)))
+        elif kind in ("else", "end") and len(shown) == 1:
+            raise BadInput(f"The template has an {{{{ {kind} }}}} too many.")
+        elif kind == "else":
+            shown[-1] = not shown[-1]
+        elif kind == "end":
+            shown.pop()
+        elif all(shown):
+            parts.append(what if kind == "text" else _value(what, values))
+    if len(shown) > 1:
+        raise BadInput("The template lacks an {{ end }}.")
+    return "".join(parts)
+
+
+def _steps(template: str) -> Iterator[tuple[str, str]]:
+    """("text", text), ("if", name), ("else", ""), ("end", "") or ("value", name), one after the other."""
+    at, eaten = 0, False
+    for found in ACTION.finditer(template):
+        text = template[at : found.start()]
+        text = text.lstrip() if eaten else text
+        yield "text", text.rstrip() if found[1] else text
+        first, _, rest = found[2].partition(" ")
+        yield (first, rest.strip()) if first in ("if", "else", "end") else ("value", found[2])
+        at, eaten = found.end(), bool(found[3])
+    yield "text", template[at:].lstrip() if eaten else template[at:]
+
+
+def _value(name: str, values: Mapping[str, str]) -> str:
+    if name.removeprefix(".") not in values or not name.startswith("."):
+        known = ", ".join(f".{known}" for known in values)
+        raise BadInput(f"The course server's templates know {known}, if, else and end, but not {name!r:.60}.")
+    return values[name[1:]]
+
+
+def _text(message: Message) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    if any(part["type"] == "image" for part in content):
+        raise Unsupported("A model with a template of its own cannot look at pictures here. Send text only.")
+    return "".join(part.get("text", "") for part in content)
