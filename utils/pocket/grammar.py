@@ -163,9 +163,9 @@ def _name(list_name: str) -> Callable[[Document], str]:
 
     def draw(document: Document) -> str:
         kind = document.rng.random()
-        if kind < (0.8 if document.held_out else 0.45):
+        if kind < (0.8 if document.held_out else 0.5):
             return str(document.phrasing(load("words")[list_name]))
-        return spliced(document) if kind < 0.75 and not document.held_out else invented(document, 2)
+        return spliced(document) if kind < 0.7 and not document.held_out else invented(document, 2)
 
     return draw
 

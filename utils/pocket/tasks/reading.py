@@ -48,7 +48,7 @@ def short_passage(document: Document) -> Turn:
     return passage_turn(document, document.rng.randint(1, 2), 0.5)
 
 
-def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -> Turn:
+def passage_turn(document: Document, size: int = 0, absent_share: float = 0.38) -> Turn:
     """Questions about a passage of `size` statements, or of two to four; some ask what the passage does not say."""
     chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
     pool = [a for topic in chosen_topics for a in attributes(topic)]
