@@ -15,27 +15,27 @@ from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (18, exchange("field")),
+    "field": (20, exchange("field")),
     "hut": (7, exchange("hut")),
     "talk": (5, exchange("talk")),
     "refuse": (2.5, exchange("refuse")),
     "unknown": (2.5, exchange("unknown")),
     "code": (1, exchange("code", wrap=False)),
-    "reading": (20, passage_turn),
+    "reading": (14, passage_turn),
     "summary": (7, summary),
     "sentiment": (5, sentiment),
     "story": (2.5, story),
     "completion": (0.3, completion),
     "prose": (0.7, prose),
-    "booking": (9, booking),
+    "booking": (14, booking),
     "entities": (4, entities),
-    "tool call": (4, tool_call),
-    "sums": (7, sums),
-    "differences": (2, differences),
-    "bill": (2, bill),
-    "spelling": (12, spelling),
-    "translation": (1, translation),
-    "copy": (4, copy),
+    "tool call": (6, tool_call),
+    "sums": (4, sums),
+    "differences": (0.5, differences),
+    "bill": (1.5, bill),
+    "spelling": (19, spelling),
+    "translation": (0.8, translation),
+    "copy": (3, copy),
 }
 
 
@@ -60,7 +60,7 @@ def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0)) -> Convers
     rng = random.Random(seed)
     kind = rng.random()
     if kind < sum(drills):
-        first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [4, 3, 4, 2])[0])(Document(rng))
+        first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [3, 4, 3, 1])[0])(Document(rng))
         return Conversation("", (first, *first.then))
     name = rng.choices(list(TASKS), [share for share, _ in TASKS.values()])[0]
     first = task(name)(Document(rng))

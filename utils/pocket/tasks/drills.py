@@ -107,10 +107,13 @@ def worked_sum(a: int, b: int) -> str:
 
 
 def worked_difference(a: int, b: int) -> str:
-    """a - b with its working: first the tens of b go, then its ones."""
-    if b < 10:
-        return f"{a} - {b} = {a - b}"
-    return f"{a} - {b} = {a - b // 10 * 10} - {b % 10} = {a - b}"
+    """a - b with its working: first the tens of b go, then its ones, by way of the full ten if need be."""
+    tens, ones = b // 10 * 10, b % 10
+    rest = a - tens
+    parts = [f"{a} - {b}"] + ([f"{rest} - {ones}"] if tens else [])
+    if ones > rest % 10:
+        parts.append(f"{rest // 10 * 10} - {ones - rest % 10}")
+    return " = ".join([*parts, str(a - b)])
 
 
 def sums(document: Document) -> Turn:

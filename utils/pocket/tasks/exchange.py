@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -37,8 +38,32 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def reworded(document: Document, prompt: str) -> str:
+    """In training, `prompt` in slightly other words: what a model has read in one wording it only knows in that one."""
+    if document.held_out or not document.chance(0.5):
+        return prompt
+    texts = load("dialogue")
+    for old, *new in document.rng.sample(texts["reworded"], len(texts["reworded"])):
+        if document.chance(0.6):
+            prompt = re.sub(rf"\b{old}\b", document.choice(new), prompt, count=1)
+    words = prompt.split(" ")
+    if len(words) > 3 and document.chance(0.25):
+        words.insert(document.rng.randint(1, len(words) - 1), document.choice(texts["fillers"]))
+    if len(words) > 4 and document.chance(0.25):
+        short = [i for i, word in enumerate(words) if word.islower() and len(word) < 5]  # hardly what it is about
+        if short:
+            words.pop(document.choice(short))
+    if document.chance(0.1):
+        i = document.rng.randrange(len(words))
+        if len(words[i]) > 4 and words[i].isalpha() and words[i].islower():
+            j = document.rng.randint(1, len(words[i]) - 2)
+            words[i] = words[i][:j] + words[i][j + 1] + words[i][j] + words[i][j + 2 :]
+    return " ".join(words)
+
+
 def as_typed(document: Document, prompt: str) -> str:
     """`prompt` as somebody might type it."""
+    prompt = reworded(document, prompt)
     words = load("dialogue")
     if document.chance(0.12):  # in a hurry, without the little words
         prompt = " ".join(w for w in prompt.split(" ") if w not in LITTLE or document.chance(0.3)) or prompt

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..grammar import Document
 from . import Turn
+from .exchange import capital
 
 DIETS = ("vegetarian", "vegan", "no nuts", "no milk", "gluten-free")
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -29,11 +30,27 @@ def booking(document: Document) -> Turn:
     if document.chance(0.5):
         record["diet"] = document.slots["diet"] = document.choice(DIETS)
         templates = messages["booking_diet"]
-    message = document.expand(document.phrasing(templates))
+    if not document.held_out and document.chance(0.5):
+        message = _composed(document, messages, "diet" in document.slots)
+    else:
+        message = document.expand(document.phrasing(templates))
     for _ in range(document.choice([0, 0, 1, 2])):
         noise = document.expand(document.choice(messages["booking_noise"]))
         message = f"{noise} {message}" if document.chance(0.5) else f"{message} {noise}"
     return Turn("booking", document.frame(messages["booking_prompts"], message=message), json.dumps(record))
+
+
+def _composed(document: Document, messages: dict[str, Any], diet: bool) -> str:
+    """A booking in pieces of any order: whole messages alone do not teach which words say what."""
+    kinds = ["name", "guests", "nights", "date", *(["food"] if diet else [])]
+    document.rng.shuffle(kinds)
+    joints = [document.choice(["{}. ", "{}, "]), document.choice(["{}. ", "{}, ", "{}; ", "{} ", "{} / ", "{}\n"])]
+    message = ""
+    for kind in kinds:
+        piece = document.expand(document.choice(messages[f"booking_{kind}"]))
+        starts = kind != "food" and (not message or message.rstrip(" \n").endswith("."))
+        message += document.choice(joints).format(capital(piece) if starts else piece)
+    return message.rstrip(" \n,;/.") + document.choice([".", "", "."])
 
 
 def _written(document: Document, number: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..grammar import Document, load
 from . import Turn
-from .exchange import capital
+from .exchange import capital, reworded
 
 NOT_SAID = "not in the text."
 Attribute = dict[str, Any]
@@ -65,7 +65,7 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -
     for _ in range(document.rng.randint(3, 5)):
         if not document.chance(absent_share):
             attribute, told = answered.pop() if answered else document.choice(statements)
-            question = told.expand(document.phrasing(attribute["questions"]))
+            question = _asked(document, told, attribute)
             turns.append(Turn("reading", question, told.expand(f"{attribute['key']}: {attribute['answer']}")))
         else:
             alike = [
@@ -75,12 +75,18 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.3) -
             if document.chance(0.2):  # what is said of another subject
                 absent = document.choice([a for a in picked if a.get("subject")] or others)
             untold = statement(document, absent, taken)
-            question = untold.expand(document.phrasing(absent["questions"]))
+            question = _asked(document, untold, absent)
             reply = untold.expand(f"{absent['key']}: {NOT_SAID}")
             turns.append(Turn("not in the text", question, reply, facts=(NOT_SAID,)))
     first, *then = turns
     prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=first.prompt)
     return replace(first, prompt=prompt, then=tuple(replace(turn, prompt=capital(turn.prompt)) for turn in then))
+
+
+def _asked(document: Document, inner: Document, attribute: Attribute) -> str:
+    """A question about the attribute; its slots, which stay as they are, are filled last."""
+    question = document.phrasing(attribute["questions"])
+    return inner.expand(reworded(document, question) if "[" not in question else question)
 
 
 def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:
