@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import logging
 import math
 import os
 import sys
@@ -148,6 +147,8 @@ def _fetch(argv: list[str]) -> int:
 
 
 def _serve(argv: list[str]) -> int:
+    import logging
+
     from utils.server import serve
 
     parser = _parser("serve", "Offer pocket models to OpenAI's, Azure's and Ollama's clients, until Ctrl-C.")
