@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from utils.core import Backend, Chunk, Message, Options
 from utils.errors import BackendError, RateLimited
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
+from utils.server.pump import pumped
 from utils.server.template import conversation
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Engine:
         self._waiting = dict.fromkeys(names, 0)
         self._answering = dict.fromkeys(names, 0)
         self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
+        self._threads = ThreadPoolExecutor(slots * len(names), "answer")
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.metrics.waiting.set_function(lambda: sum(self._waiting.values()))
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
@@ -118,12 +121,9 @@ class Engine:
         self._answering[name] += 1
         try:
             backend = await self._backend(name)
-            stream = _begin(backend, job)
-            try:
-                while (chunk := await run_in_threadpool(next, stream, None)) is not None:
+            async with aclosing(pumped(lambda: _begin(backend, job), self._threads)) as chunks:
+                async for chunk in chunks:
                     yield chunk
-            finally:
-                stream.close()  # type: ignore[attr-defined]  # a client that leaves ends the work
         finally:
             self._answering[name] -= 1
             self._free[name].release()
@@ -189,7 +189,8 @@ class Engine:
             self._backends.pop(name).close()
 
     def close(self) -> None:
-        """Frees all models."""
+        """Frees all models, once the answers in progress have ended."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
         for backend in self._backends.values():
             with suppress(BackendError):
                 backend.close()
