@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
@@ -35,6 +36,7 @@ async def pumped(begin: Callable[[], Iterator[Chunk]], threads: Executor) -> Asy
                     return
                 made.append(chunk)
                 loop.call_soon_threadsafe(news.set)
+                time.sleep(1e-6)  # gives the interpreter to the loop, which else may wait 5 ms for it
         finally:
             chunks.close()  # type: ignore[attr-defined]
 
