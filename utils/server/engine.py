@@ -93,8 +93,8 @@ class Engine:
         self._waiting = dict.fromkeys(names, 0)
         self._answering = dict.fromkeys(names, 0)
         self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
-        self._new_threads = lambda: ThreadPoolExecutor(slots * len(names), "answer")
-        self._threads = self._new_threads()
+        self._workers = slots * len(names)
+        self._threads = ThreadPoolExecutor(self._workers, "answer")
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.metrics.waiting.set_function(lambda: sum(self._waiting.values()))
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
@@ -192,7 +192,7 @@ class Engine:
     def close(self) -> None:
         """Frees all models, once the answers in progress have ended; what is asked after that loads them again."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._threads = self._new_threads()
+        self._threads = ThreadPoolExecutor(self._workers, "answer")
         for backend in self._backends.values():
             with suppress(BackendError):
                 backend.close()
