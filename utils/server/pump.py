@@ -18,8 +18,11 @@ from utils.core import Chunk
 AHEAD = 64  # chunks that the model may be ahead of a slow reader
 
 
-async def pumped(begin: Callable[[], Iterator[Chunk]], threads: Executor) -> AsyncGenerator[Chunk]:
-    """The chunks of `begin()`, made in one of `threads`. Leaving early ends the work and waits for that end.
+async def pumped(
+    begin: Callable[[], Iterator[Chunk]], threads: Executor, closing: threading.Event
+) -> AsyncGenerator[Chunk]:
+    """The chunks of `begin()`, made in one of `threads`. Leaving early ends the work and waits for that end; `closing`
+    ends it too, even where a client neither reads nor leaves.
 
     Raises what `begin` and its iterator raise.
     """
@@ -31,8 +34,9 @@ async def pumped(begin: Callable[[], Iterator[Chunk]], threads: Executor) -> Asy
         chunks = begin()
         try:
             for chunk in chunks:
-                room.acquire()
-                if stopped.is_set():
+                while not room.acquire(timeout=0.5) and not closing.is_set():
+                    pass
+                if stopped.is_set() or closing.is_set():
                     return
                 made.append(chunk)
                 loop.call_soon_threadsafe(news.set)
