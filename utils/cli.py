@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import logging
 import math
 import os
 import sys
@@ -148,7 +147,9 @@ def _fetch(argv: list[str]) -> int:
 
 
 def _serve(argv: list[str]) -> int:
-    from utils.server import serve
+    import logging
+
+    from utils.server import SLOTS, serve
 
     parser = _parser("serve", "Offer pocket models to OpenAI's, Azure's and Ollama's clients, until Ctrl-C.")
     parser.add_argument("--model", help="the model that answers by default, or a model folder to offer instead")
@@ -162,7 +163,9 @@ def _serve(argv: list[str]) -> int:
     parser.add_argument(
         "--key", help="a key that every client must send (where others can reach this machine: made up if not given)"
     )
-    parser.add_argument("--slots", type=int, default=1, metavar="N", help="answers at a time for each model (1)")
+    parser.add_argument(
+        "--slots", type=int, default=SLOTS, metavar="N", help=f"answers at a time for each model ({SLOTS})"
+    )
     parser.add_argument("--memory", type=float, metavar="GB", help="what loaded models may take (half the machine's)")
     parser.add_argument(
         "--cors",

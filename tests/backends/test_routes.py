@@ -35,7 +35,7 @@ def test_every_step_is_handed_on_at_once(backend):
     """A chunk never waits for the next: after the first one, the model has made no more tokens than it says."""
     made = []
     generate = backend.generate
-    backend.generate = lambda ids, options: (made.append(token) or token for token in generate(ids, options))
+    backend.generate = lambda ids, options, _: (made.append(token) or token for token in generate(ids, options))
     try:
         stream = backend.stream([{"role": "user", "content": QUESTION}], Options(max_tokens=20))
         for chunk in stream:
@@ -178,5 +178,5 @@ def test_broken_utf8_from_the_model_is_shown_and_nothing_after_it_is_lost():
     half = fast.encode("\U0001f3d4", add_special_tokens=False).ids[:-1]
     ids = half + fast.encode("the hut", add_special_tokens=False).ids
     assert fast.decode(ids) == "\ufffdthe hut"
-    backend.generate = lambda prompt, options: iter(ids)
+    backend.generate = lambda prompt, options, _: iter(ids)
     assert complete(backend, "Hello").text == "\ufffdthe hut"

@@ -8,7 +8,7 @@ import pytest
 from utils import cli
 from utils.backends.onnx import OnnxBackend
 from utils.backends.transformers import TransformersBackend
-from utils.bench import lessons, rows, starts, streams
+from utils.bench import lessons, rows, server, starts, streams
 from utils.core import Options
 from utils.measure import summary
 
@@ -28,6 +28,7 @@ def test_both_loops_and_the_script_make_the_tokens_they_count():
 def test_transformers_helper_makes_the_same_ids_as_our_loop():
     backend = TransformersBackend(streams.pocket())
     speed, ids = streams.transformers_helper(backend)
+    backend.force_length = True
     assert speed() > 0 and len(ids) == 20
     assert ids == list(backend.generate(backend.prompt_ids(streams.MESSAGES), Options(max_tokens=20)))
 
@@ -36,6 +37,14 @@ def test_transformers_helper_makes_the_same_ids_as_our_loop():
 def test_other_runtimes_say_their_own_speed(beside):
     row = beside(1)
     assert row.result.ours > 0 and row.result.theirs > 0 and row.promise == "within 3%"
+
+
+def test_the_server_is_measured_from_outside(monkeypatch):
+    for name, value in {"CLIENTS": 3, "REQUESTS": 6, "WARM": 2, "IDLE": 20}.items():
+        monkeypatch.setattr(server, name, value)
+    first, each, crowd, idle, growth = server.rows(1)
+    assert first.result.theirs > 0 and each.result.theirs > 0 and first.at == each.at == "added"
+    assert crowd.result.ratio >= 1 and idle.result.theirs == 65536 and growth.result.ratio > 0
 
 
 def test_the_first_output_is_timed_not_the_end():
@@ -79,6 +88,8 @@ def row(ratio, at="", target=0.0):
         (row(1.02, "within", 0.03), True),
         (row(0.96, "within", 0.03), False),
         (row(9.0), None),
+        (row(1.2, "added", 0.3), True),
+        (row(1.5, "added", 0.3), False),
     ],
 )
 def test_a_promise_is_kept_or_not(row, kept):

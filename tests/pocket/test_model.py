@@ -16,12 +16,14 @@ from utils.pocket.grammar import Document
 from utils.pocket.train import data_hash
 
 SAMPLE = 24
-PROMISED = {  # what the course needs; field (90 %), booking (85 %) and spelling (80 %) are not reached yet
+PROMISED = {  # what the course needs; booking (85 %) is not reached yet
+    "field": 0.90,
     "reading": 0.80,
     "not in the text": 0.90,
     "sentiment": 0.90,
     "tool call": 0.85,
     "sums": 0.80,
+    "spelling": 0.80,
     "summary": 0.80,
 }
 CHECKED = ("field", "sentiment", "tool call", "summary", "reading")

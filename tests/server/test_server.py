@@ -688,6 +688,33 @@ def test_an_error_of_our_own_has_the_formats_shape_too(served, monkeypatch, path
     assert answer.status == 500 and "error" in json.loads(data) and b"secret" not in data
 
 
+def test_a_client_that_stops_reading_neither_fills_the_memory_nor_keeps_the_server_from_ending(monkeypatch):
+    made = []
+
+    def flood(self, messages, options):
+        for number in range(1, 100_000):
+            made.append(number)
+            yield Chunk("x" * 100_000, number)
+
+    monkeypatch.setattr(Slow, "stream", flood)
+    held = server.start()
+    held.engine._backends[MODEL] = Slow(threading.Event())
+    place = urlsplit(held.url)
+    body = json.dumps({"model": MODEL, "messages": ASKED, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.sendall(head.encode() + body)
+        assert connection.recv(100)
+        time.sleep(1)
+        ahead = len(made)
+        assert 0 < ahead < 500
+        time.sleep(0.5)
+        assert len(made) == ahead  # it waits
+        start = time.monotonic()
+        held.stop()
+        assert time.monotonic() - start < 8 and not held._thread.is_alive()
+
+
 def test_an_error_in_mid_stream_reaches_the_client(served, monkeypatch):
     def breaks(self, messages, options):
         yield Chunk("Half", 1)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import urlsplit
 
 from utils import catalog
-from utils.backends.address import Address, find
 from utils.backends.target import Target, resolve, suggest
 from utils.catalog import Route
 from utils.core import Backend, Mode
 from utils.errors import BadInput, NotInstalled
+
+if TYPE_CHECKING:
+    from utils.backends.address import Address
 
 
 def connect(
@@ -40,7 +42,7 @@ def connect(
         raise BadInput(f"There is no route {route!r}. {suggest(route, list(routes))}")
     row = routes[route]
     wanted, chosen = None if model is None else os.fspath(model), _mode(mode)
-    target: Target | Address = find(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)
+    target = _address(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)
     try:
         module = importlib.import_module(_module(row, target, client))
     except ImportError as error:
@@ -54,9 +56,15 @@ def connect(
     return cast(Backend, module.load(target))
 
 
+def _address(row: Route, wanted: str | None, mode: Mode) -> Address:
+    from utils.backends.address import find  # here: a model in this process starts without the network's modules
+
+    return find(row, wanted, mode)
+
+
 def _module(row: Route, target: Target | Address, client: str | None) -> str:
     """Where the backend is: the route's own, or the one for another client library."""
-    if client is None and isinstance(target, Address) and urlsplit(target.url).path.endswith("/v1"):
+    if client is None and not isinstance(target, Target) and urlsplit(target.url).path.endswith("/v1"):
         client = "openai" if "openai" in row.clients else None  # an address like that speaks OpenAI's format only
     if client is None:
         return row.module

@@ -26,7 +26,7 @@ from utils.errors import (
 PATIENCE_S = 20.0  # a server that asks for a longer wait is not waited for
 BUSY = {408, 429, 500, 502, 503, 504, 529}
 _SECRET = re.compile(r"\b(nvapi-|gh[pousr]_|github_pat_|hf_|sk-)[\w-]+|(?<=[Bb]earer )\S+|(?<=account ')[^']*")
-_LONG = re.compile(r"context|too long|tokens long|maximum.{0,20}tokens|tokens.{0,20}exceed", re.IGNORECASE)
+_LONG = re.compile(r"context|too long|(tokens|characters) long|maximum.{0,20}tokens|tokens.{0,20}exceed", re.IGNORECASE)
 _ACCOUNT = re.compile(r"function.*account", re.IGNORECASE)
 
 

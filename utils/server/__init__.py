@@ -25,6 +25,8 @@ from utils.server import patience
 from utils.server.app import LOOPBACK, make
 from utils.server.engine import Engine, Runtime
 
+SLOTS = 64  # answers at a time for each model: as many as a class sends at once take turns, token by token
+
 
 class Server:
     """A course server in this process. `url` is its address; `stop()` ends it, and so does the end of the process."""
@@ -54,7 +56,7 @@ def start(
     port: int = 0,
     route: str = "onnx",
     key: str | None = None,
-    slots: int = 1,
+    slots: int = SLOTS,
     memory: float | None = None,
 ) -> Server:
     """Starts a course server on this machine, on any free port unless one is named.

@@ -1,4 +1,4 @@
-"""The models behind the course server: loaded when first asked for, each answering one request after the other.
+"""The models behind the course server: loaded when first asked for, each answering several requests at a time.
 
 It knows backends and the queue before them. What a request looks like on the wire, other modules know.
 """
@@ -6,13 +6,17 @@ It knows backends and the queue before them. What a request looks like on the wi
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +24,7 @@ from utils.core import Backend, Chunk, Message, Options
 from utils.errors import BackendError, RateLimited
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
+from utils.server.pump import pumped
 from utils.server.template import conversation
 
 if TYPE_CHECKING:
@@ -91,9 +96,16 @@ class Engine:
         self._waiting = dict.fromkeys(names, 0)
         self._answering = dict.fromkeys(names, 0)
         self._leaving: set[str] = set()  # to be freed when the last answer in progress has ended
+        self._workers = slots * len(names)
+        self._threads = ThreadPoolExecutor(self._workers, "answer")
+        self._closing = threading.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.metrics.waiting.set_function(lambda: sum(self._waiting.values()))
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
+
+    def config(self, name: str) -> dict[str, Any]:
+        """A given model's own configuration."""
+        return dict(json.loads((self.folder(name) / "config.json").read_bytes()))
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -108,6 +120,15 @@ class Engine:
 
     async def _chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         name = job.entry.base
+        async with self._turn(name), self._used(name) as backend:
+            begin = partial(_begin, backend, job)
+            async with aclosing(pumped(begin, self._threads, self._closing)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        """A place among those who are answered at a time, in the order of arrival. Raises RateLimited."""
         if self._waiting[name] >= WAITING:
             raise RateLimited("Too many requests are waiting. Ask again in a few seconds.")
         self._waiting[name] += 1
@@ -115,18 +136,19 @@ class Engine:
             await self._free[name].acquire()
         finally:
             self._waiting[name] -= 1
+        try:
+            yield
+        finally:
+            self._free[name].release()
+
+    @asynccontextmanager
+    async def _used(self, name: str) -> AsyncIterator[Runtime]:
+        """The model, loaded, which stays so meanwhile. Raises BackendError."""
         self._answering[name] += 1
         try:
-            backend = await self._backend(name)
-            stream = _begin(backend, job)
-            try:
-                while (chunk := await run_in_threadpool(next, stream, None)) is not None:
-                    yield chunk
-            finally:
-                stream.close()  # type: ignore[attr-defined]  # a client that leaves ends the work
+            yield await self._backend(name)
         finally:
             self._answering[name] -= 1
-            self._free[name].release()
             if name in self._leaving:
                 self.unload(name)
 
@@ -141,8 +163,9 @@ class Engine:
 
     async def context(self, job: Job, answer: str) -> list[int]:
         """The tokens of a request and its answer, for `Job.before` of the next one. Raises BackendError."""
-        backend = await self._backend(job.entry.base)
-        return await run_in_threadpool(lambda: [*_ids(backend, job), *(backend.text_ids(answer) if answer else ())])
+        async with self._used(job.entry.base) as backend:
+            asked = await run_in_threadpool(_ids, backend, job)
+            return [*asked, *(await run_in_threadpool(backend.text_ids, answer) if answer else ())]
 
     async def load(self, entry: Entry) -> None:
         """Brings a model into memory before it is asked. Raises BackendError."""
@@ -189,7 +212,10 @@ class Engine:
             self._backends.pop(name).close()
 
     def close(self) -> None:
-        """Frees all models."""
+        """Frees all models, once the answers in progress have ended; what is asked after that loads them again."""
+        self._closing.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads, self._closing = ThreadPoolExecutor(self._workers, "answer"), threading.Event()
         for backend in self._backends.values():
             with suppress(BackendError):
                 backend.close()

@@ -134,8 +134,8 @@ def _known(engine: Engine, body: Generate) -> tuple[int, ...]:
     """The context that an earlier answer gave. Raises BadInput for ids that the model does not have."""
     if not body.context:
         return ()
-    config = json.loads((engine.folder(engine.library.find(body.model).base) / "config.json").read_bytes())
-    if not all(0 <= token < config["vocab_size"] for token in body.context):
+    known = engine.config(engine.library.find(body.model).base)["vocab_size"]
+    if not all(0 <= token < known for token in body.context):
         raise BadInput("context: not what an earlier answer of this model gave.")
     return tuple(body.context)
 

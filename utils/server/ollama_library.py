@@ -88,7 +88,7 @@ async def running(request: Request) -> Response:
         leaves = FOR_EVER if until is None else datetime.fromtimestamp(until, UTC).isoformat()
         row = _row(engine, engine.library.find(name))
         del row["modified_at"]
-        rows.append({**row, "size_vram": 0, "expires_at": leaves, "context_length": _config(engine, name)[CONTEXT]})
+        rows.append({**row, "size_vram": 0, "expires_at": leaves, "context_length": engine.config(name)[CONTEXT]})
     return JSONResponse({"models": rows})
 
 
@@ -97,7 +97,7 @@ async def show(request: Request) -> Response:
     engine: Engine = request.app.state.engine
     entry = engine.library.find((await read(request, Named)).which)
     folder = engine.folder(entry.base)
-    config = _config(engine, entry.base)
+    config = engine.config(entry.base)
     family = config["model_type"]
     facts = {
         "general.architecture": family,
@@ -116,10 +116,6 @@ async def show(request: Request) -> Response:
         "modified_at": now(),
     }
     return JSONResponse(answer)
-
-
-def _config(engine: Engine, name: str) -> dict[str, Any]:
-    return dict(json.loads((engine.folder(name) / "config.json").read_bytes()))
 
 
 def _theirs(entry: Entry) -> dict[str, Any]:
@@ -160,7 +156,7 @@ def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
         "size": sum(file.stat().st_size for file in _weights(folder)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
-        "details": _details(_config(engine, entry.base)),
+        "details": _details(engine.config(entry.base)),
     }
 
 

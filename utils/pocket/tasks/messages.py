@@ -50,7 +50,7 @@ def _composed(document: Document, messages: dict[str, Any], diet: bool) -> str:
         piece = document.expand(document.choice(messages[f"booking_{kind}"]))
         starts = kind != "food" and (not message or message.rstrip(" \n")[-1] in ".:!?")
         message += document.choice(joints).format(capital(piece) if starts else piece)
-    return message.rstrip(" \n,;/.") + document.choice([".", "", "."])
+    return message.rstrip(" \n,;/.") + str(document.choice([".", "", "."]))
 
 
 def _written(document: Document, number: int) -> str:

@@ -1,0 +1,60 @@
+"""From a thread that makes an answer to the event loop that sends it.
+
+A hop to a thread and back for every token would cost more than a tiny model's token. So one thread makes the whole
+answer, and the loop takes what has come whenever it is awake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Executor
+
+from utils.core import Chunk
+
+AHEAD = 64  # chunks that the model may be ahead of a slow reader
+
+
+async def pumped(
+    begin: Callable[[], Iterator[Chunk]], threads: Executor, closing: threading.Event
+) -> AsyncGenerator[Chunk]:
+    """The chunks of `begin()`, made in one of `threads`. Leaving early ends the work and waits for that end; `closing`
+    ends it too, even where a client neither reads nor leaves.
+
+    Raises what `begin` and its iterator raise.
+    """
+    loop = asyncio.get_running_loop()
+    made: deque[Chunk] = deque()
+    news, room, stopped = asyncio.Event(), threading.Semaphore(AHEAD), threading.Event()
+
+    def work() -> None:
+        chunks = begin()
+        try:
+            for chunk in chunks:
+                while not room.acquire(timeout=0.5) and not closing.is_set():
+                    pass
+                if stopped.is_set() or closing.is_set():
+                    return
+                made.append(chunk)
+                loop.call_soon_threadsafe(news.set)
+                time.sleep(1e-6)  # gives the interpreter to the loop, which else may wait 5 ms for it
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+
+    working = loop.run_in_executor(threads, work)
+    working.add_done_callback(lambda _: news.set())
+    try:
+        while not working.done() or made:
+            await news.wait()
+            news.clear()
+            while made:
+                room.release()
+                yield made.popleft()
+        working.result()
+    finally:
+        stopped.set()
+        room.release()
+        await asyncio.wait([working])
