@@ -16,11 +16,12 @@ from utils.pocket.grammar import Document
 from utils.pocket.train import data_hash
 
 SAMPLE = 24
-PROMISED = {  # what the course needs; booking (85 %) is not reached yet
+PROMISED = {  # what the course needs
     "field": 0.90,
     "reading": 0.80,
     "not in the text": 0.90,
     "sentiment": 0.90,
+    "booking": 0.85,
     "tool call": 0.85,
     "sums": 0.80,
     "spelling": 0.80,

@@ -15,27 +15,27 @@ from .tasks.spelling import spelling
 from .tasks.writing import completion, prose, sentiment, story, translation
 
 TASKS: dict[str, tuple[float, Task]] = {  # name: (share of the training conversations, task)
-    "field": (21, exchange("field")),
+    "field": (25, exchange("field")),
     "hut": (7.5, exchange("hut")),
     "talk": (4.5, exchange("talk")),
     "refuse": (2.5, exchange("refuse")),
     "unknown": (2.5, exchange("unknown")),
     "code": (0.8, exchange("code", wrap=False)),
-    "reading": (17, passage_turn),
+    "reading": (16.5, passage_turn),
     "summary": (7, summary),
     "sentiment": (5.5, sentiment),
     "story": (2.5, story),
     "completion": (0.3, completion),
     "prose": (0.7, prose),
-    "booking": (7, booking),
+    "booking": (5.5, booking),
     "entities": (3, entities),
     "tool call": (6, tool_call),
-    "sums": (4, sums),
+    "sums": (3.5, sums),
     "differences": (0.5, differences),
     "bill": (1.5, bill),
-    "spelling": (22.5, spelling),
+    "spelling": (22, spelling),
     "translation": (0.8, translation),
-    "copy": (3, copy),
+    "copy": (2.5, copy),
 }
 
 

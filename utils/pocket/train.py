@@ -55,7 +55,7 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=6900,
+        steps=6500,
     ),
 }
 
