@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tomllib
 from pathlib import Path
 
 import torch
@@ -14,7 +15,9 @@ from tokenizers import Tokenizer
 from .evaluate import greedy, prompt_ids, scores
 from .train import Run, data_hash
 
+DATA = Path(__file__).parent.parent / "data"
 COUNT = 200  # held-out documents a task
+WEAK = 0.2  # a task with a lower score is named among what the model cannot do
 ASKED = (  # shown in the card with whatever the model answers, right or wrong
     "What is an SLM?",
     "how much is a bowl of soup up there",
@@ -56,7 +59,8 @@ def write_card(run: Run, tokenizer: Tokenizer, folder: Path) -> dict[str, float]
 
 
 def _markdown(run: Run, record: dict[str, object], shown: dict[str, str]) -> str:
-    template = (Path(__file__).parent.parent / "data" / "card.md").read_text(encoding="utf-8")
+    template = (DATA / "card.md").read_text(encoding="utf-8")
+    asks = tomllib.loads((DATA / "tasks.toml").read_text(encoding="utf-8"))
     rows = record["scores"]
     assert isinstance(rows, dict)
     shape = run.model.config
@@ -65,7 +69,8 @@ def _markdown(run: Run, record: dict[str, object], shown: dict[str, str]) -> str
         record=record,
         shape=shape,
         millions=f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f}",
-        scores="\n".join(f"| {task} | {score:.1%} |" for task, score in rows.items()),
+        scores="\n".join(f"| {task} | {asks[task]} | {score:.1%} |" for task, score in rows.items()),
+        weak=", ".join(task for task, score in rows.items() if score < WEAK) or "none",
         answers="\n".join(f"- **{asked}** {_quoted(answer)}" for asked, answer in shown.items()),
     )
 
