@@ -127,10 +127,10 @@ def test_a_reader_that_leaves_is_no_traceback():
 
 
 def test_doctor_prints_a_line_for_each_finding_and_no_key(capsys, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-this-must-not-be-seen")
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-this-must-not-be-seen")
     status, out, _ = run(capsys, "doctor")
     assert status == 0
-    assert any(line.split()[:2] == ["ok", "OPENAI_API_KEY"] for line in out.splitlines())
+    assert any(line.split()[:2] == ["ok", "NVIDIA_API_KEY"] for line in out.splitlines())
     assert "must-not-be-seen" not in out
 
 
@@ -142,9 +142,9 @@ def test_doctor_speaks_json(capsys):
 
 
 def test_doctor_fails_when_something_needed_is_missing(capsys, monkeypatch):
-    from utils import doctor
+    from utils import checkup
 
-    monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "1.0"})
+    monkeypatch.setattr(checkup, "PACKAGES", {"no-such-package": "1.0"})
     status, out, _ = run(capsys, "doctor")
     assert status == 1 and "MISSING  no-such-package" in out
 

@@ -25,6 +25,7 @@ WHEELS = {
     "jupyterlab": {"jupyterlab/__main__.py": SHOW},
     "tools": {f"{name}/__main__.py": EXIT.format(name.upper()) for name in ("ruff", "mypy", "pytest")},
     "newer": {"newer/__init__.py": ""},
+    "npu": {"npu/__init__.py": ""},
 }
 VERSION = "2.13.0"
 
@@ -54,7 +55,9 @@ def make_repo(folder: Path) -> Path:
         f"def main(argv):\n    {SHOW.replace('sys.argv[1:]', 'argv')}    return 7\n"
     )
     (folder / "requirements.txt").write_text(f"torch=={VERSION}  # a reason\njupyterlab>=1\n")
-    (folder / "pyproject.toml").write_text('[project]\noptional-dependencies.test = ["tools>=1"]\n')
+    (folder / "pyproject.toml").write_text(
+        '[project]\noptional-dependencies = { test = ["tools>=1"], qnn = ["npu>=1"] }\n'
+    )
     return folder
 
 
@@ -102,6 +105,15 @@ def test_the_second_time_pip_is_not_needed(ready: Path) -> None:
         assert run(ready, surroundings(), "setup") == (0, "", "")
     finally:
         pip.with_name("hidden").rename(pip)
+
+
+def test_setup_adds_what_is_named(ready: Path, index: Path) -> None:
+    inside = next((ready / ".venv").glob("**/site-packages"))
+    status, _, error = run(ready, local(index), "setup", "abacus")
+    assert (status, error) == (1, "There is nothing called 'abacus' to add. There are: test, qnn.\n")
+    assert not (inside / "npu").exists()
+    assert run(ready, local(index), "setup", "qnn") == (0, "Added: qnn.\n", "")
+    assert (inside / "npu").exists()
 
 
 def test_commands_run_in_the_venv(ready: Path) -> None:
@@ -206,7 +218,7 @@ def test_where_the_course_is_installed_already_no_venv_is_made(tmp_path: Path) -
     status, out, _ = run(repo, environment, "ask")
     assert status == 7 and json.loads(out)[1] == sys.prefix
     status, _, error = run(repo, environment, "test")
-    assert status == 1 and "tools" in error and '".[test]"' in error
+    assert status == 1 and "tools" in error and "-m utils setup test" in error
     assert not (repo / ".venv").exists()
 
 

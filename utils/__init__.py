@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from utils import pocket, server
     from utils.backends import connect, routes
+    from utils.checkup import doctor
     from utils.core import Backend, BackendError, Chunk, Completion, Message, Options, Part, complete
 
 _HOMES = {
@@ -22,6 +24,7 @@ _HOMES = {
     "Options": "utils.core",
     "Part": "utils.core",
     "complete": "utils.core",
+    "doctor": "utils.checkup",
     "routes": "utils.backends",
 }
 __all__ = [
@@ -34,11 +37,17 @@ __all__ = [
     "Part",
     "complete",
     "connect",
+    "doctor",
+    "pocket",
     "routes",
+    "server",
 ]
+_MODULES = ("pocket", "server")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"utils.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'utils' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

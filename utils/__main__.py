@@ -22,7 +22,7 @@ from utils.packages import REPO, SetupError
 FIRST_LESSON = "lessons/00_start_here.ipynb"
 COMMANDS = {
     "lab": "set up, then open the first lesson in JupyterLab",
-    "setup": "set up only",
+    "setup": "set up only; `setup NAME` adds an optional runtime: llama-cpp, mlx, openvino, qnn",
     "test": "set up with the test tools, then check everything; what follows goes to pytest",
     "ask": "put one question to a model",
     "doctor": "say what runs on this machine",
@@ -46,6 +46,9 @@ def main(arguments: list[str]) -> int:
         return 2
     lab_options = parse_lab(rest) if command == "lab" else []  # a typing error shows before the set-up, not after it
     try:
+        if command == "setup" and rest:
+            bootstrap.add(rest)
+            return 0
         python = bootstrap.ensure(tests=command == "test")
     except SetupError as error:
         print(error, file=sys.stderr)

@@ -51,6 +51,17 @@ def ensure(*, tests: bool = False) -> Path:
     return venv_python()
 
 
+def add(names: list[str]) -> None:
+    """Install these extras of pyproject.toml beside what the course runs with. Raises SetupError."""
+    known = packages.extras()
+    if wrong := [name for name in names if name not in known]:
+        raise SetupError(f"There is nothing called {wrong[0]!r} to add. There are: {', '.join(known)}.")
+    python = ensure()
+    with _one_at_a_time():
+        packages.add(python, environment(), names)
+    print(f"Added: {', '.join(names)}.", flush=True)
+
+
 def venv_python() -> Path:
     """Where the Python of our `.venv` is, or will be."""
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -99,7 +110,7 @@ def _own_python(tests: bool) -> Path:
     if missing := packages.missing(packages.requirements()):
         command = "-m pip install -r requirements.txt"
     elif tests and (missing := packages.missing(packages.tools_for_tests())):
-        command = '-m pip install -e ".[test]"'
+        command = "-m utils setup " + " ".join(name for name in packages.extras() if name != "qnn")
     else:
         return Path(sys.executable)
     raise SetupError(f"This Python has the course, but not {', '.join(missing)}. Run: {sys.executable} {command}")

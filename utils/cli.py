@@ -18,7 +18,6 @@ from utils.core import Completion, Options, as_messages, complete
 from utils.errors import BackendError
 from utils.pocket import export
 
-STATUS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
 
 
 def main(argv: list[str]) -> int:
@@ -97,18 +96,16 @@ def _footer(answer: Completion) -> str:
 
 
 def _doctor(argv: list[str]) -> int:
-    from utils.doctor import check
+    from utils.checkup import doctor
 
     parser = _parser("doctor", "Say what runs on this machine, and what would be needed for more.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args(argv)
-    findings = check()
+    findings = doctor()
     if given.json:
         print(json.dumps([dataclasses.asdict(f) for f in findings], indent=2))
-        return int(any(f.status == "missing" for f in findings))
-    name, detail = max(len(f.name) for f in findings), max(len(f.detail) for f in findings)
-    for f in findings:
-        print(f"{STATUS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}".rstrip())
+    else:
+        print(findings)
     return int(any(f.status == "missing" for f in findings))
 
 

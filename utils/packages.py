@@ -44,14 +44,22 @@ def requirements() -> list[str]:
     return [line.partition("#")[0].strip() for line in lines if line[:1].isalpha()]
 
 
-def tools_for_tests() -> list[str]:
-    """What only the tests need on this system, in the same form: their tools, and every optional runtime.
+def extras() -> dict[str, list[str]]:
+    """What may be added on this system, by name, in the same form.
 
-    A line may end in a marker such as `; sys_platform == 'linux'`.
+    A line of pyproject.toml may end in a marker such as `; sys_platform == 'linux'`.
     """
-    extras = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    lines = [str(line).partition("; sys_platform == ") for extra in extras.values() for line in extra]
-    return [line for line, _, only in lines if not only or only.strip("'\"") == sys.platform]
+    named = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    made = {}
+    for name, lines in named.items():
+        parts = [str(line).partition("; sys_platform == ") for line in lines]
+        made[name] = [line for line, _, only in parts if not only or only.strip("'\"") == sys.platform]
+    return made
+
+
+def tools_for_tests() -> list[str]:
+    """What only the tests need: their tools, and every optional runtime that is not made for one maker's hardware."""
+    return [line for name, lines in extras().items() if name != "qnn" for line in lines]
 
 
 def missing(wanted: Iterable[str]) -> list[str]:
@@ -84,6 +92,11 @@ def install(python: Path, environment: Mapping[str, str], options: list[str], *,
     Raises Unreachable (then nothing was installed, as pip fetches everything first) or another SetupError.
     """
     _pip(python, environment, "install", *options, "-r", "requirements.txt", *(tools_for_tests() if tests else []))
+
+
+def add(python: Path, environment: Mapping[str, str], names: list[str]) -> None:
+    """Have `python`'s pip install these extras. Raises SetupError."""
+    _pip(python, environment, "install", *(line for name in names for line in extras()[name]))
 
 
 def _torch_build(python: Path, environment: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -45,9 +45,9 @@ SETUP = "python -m utils setup"
     [
         ("onnx", "onnxruntime-genai", SETUP),
         ("transformers", "torch", SETUP),
-        ("openvino", "openvino-genai", 'pip install -e ".[openvino]"'),
-        ("mlx", "mlx[cpu]", 'pip install -e ".[mlx]"'),
-        ("llama.cpp", "xllamacpp", 'pip install -e ".[llama-cpp]"'),
+        ("openvino", "openvino-genai", "python -m utils setup openvino"),
+        ("mlx", "mlx[cpu]", "python -m utils setup mlx"),
+        ("llama.cpp", "xllamacpp", "python -m utils setup llama-cpp"),
         ("ollama", "ollama", SETUP),
         ("nim", "openai", SETUP),
         ("github-models", "azure-ai-inference", SETUP),

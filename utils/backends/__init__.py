@@ -49,7 +49,7 @@ def connect(
         missing = _missing(row, error.name or "")
         if missing is None:
             raise
-        fix = f'pip install -e ".[{row.extra}]"' if row.extra else "python -m utils setup"
+        fix = f"python -m utils setup {row.extra or ''}".strip()
         raise NotInstalled(
             f"The route {route} needs the package {missing}, which is missing or broken. Run `{fix}`."
         ) from None

@@ -70,6 +70,8 @@ def _tell_memory(name: str, say: Callable[[str], object]) -> None:
 
 def _download(known: str, say: Callable[[str], object]) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if token := catalog.variable("HF_TOKEN"):  # from .env as well: the hub's library looks in the environment only
+        os.environ["HF_TOKEN"] = token
     from huggingface_hub import constants, snapshot_download
 
     repo, inside = parts(known)

@@ -13,7 +13,7 @@ _SHAPE = 'answer = complete(model, "your prompt")'
 
 @exercise(
     "start.forty_two",
-    praise="Your prompt made the model say 42. It did not calculate: it wrote the digits that seemed likeliest.",
+    praise="Your prompt made the model say 42. It ran no calculator: it wrote that token by token, like any answer.",
     hints=(
         f"Replace the ... with a call: {_SHAPE}",
         "Ask for a sum whose result is 42.",

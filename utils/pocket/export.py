@@ -81,7 +81,7 @@ def copy(folder: Path, form: Form, target: Path) -> None:
 
 def lacking(package: str) -> str:
     """What to say when the package that makes an export is not there."""
-    fix = 'pip install -e ".[openvino]"' if package.startswith("openvino") else "python -m utils setup"
+    fix = "python -m utils setup" + " openvino" * package.startswith("openvino")
     return f"The export needs the package {package}, which is not installed. Run `{fix}`."
 
 

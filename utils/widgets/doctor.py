@@ -1,4 +1,4 @@
-"""What runs on this machine: `utils.doctor`'s findings as a table, and commands to copy.
+"""What runs on this machine: The findings of `utils.checkup` as a table, and commands to copy.
 
 It shows findings; it does not look for anything itself.
 """
@@ -13,7 +13,7 @@ import ipywidgets
 from utils.widgets.panel import Panel, note, plain_table, text
 
 if TYPE_CHECKING:
-    from utils.doctor import Finding
+    from utils.checkup import Finding
 
 _MARKS = {"ok": "✓ ready", "warn": "○ note", "missing": "✗ missing"}
 _HEAD = ("status", "what", "found, and what to do")
@@ -30,7 +30,7 @@ _COPY = "navigator.clipboard.writeText(this.previousElementSibling.textContent);
 
 
 class Doctor(Panel):
-    """The doctor's table, with a button that looks again. `look` returns findings; by default `utils.doctor.check`."""
+    """The doctor's table, with a button that looks again. `look` returns findings; by default `utils.doctor`."""
 
     def __init__(self, look: Callable[[], Sequence[Finding]] | None = None) -> None:
         self._look = look or _look
@@ -54,9 +54,9 @@ class Doctor(Panel):
 
 
 def _look() -> Sequence[Finding]:
-    from utils.doctor import check  # only now: looking costs time, and a widget may be given its own findings
+    from utils.checkup import doctor  # only now: looking costs time, and a widget may be given its own findings
 
-    return check()
+    return doctor()
 
 
 def _table(findings: Sequence[Finding]) -> str:

@@ -31,6 +31,7 @@ PACKAGES = {
     "ipywidgets": "8.1",
 }
 GB = 1e9
+WORDS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class Finding:
     fix: str = ""
 
 
-def check() -> list[Finding]:
+class Findings(list[Finding]):
+    """Findings that show as a table of plain text."""
+
+    def __repr__(self) -> str:
+        name, detail = max(len(f.name) for f in self), max(len(f.detail) for f in self)
+        rows = (f"{WORDS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}" for f in self)
+        return "\n".join(map(str.rstrip, rows))
+
+
+def doctor() -> Findings:
     """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
     needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
-    return [*needed, *_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
+    more = [*_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
+    return Findings([*needed, *more])
 
 
 def _python() -> Finding:
@@ -118,7 +129,7 @@ def _runtimes() -> Iterator[Finding]:
             versions = [importlib.metadata.version(name.partition("[")[0]) for name in route.packages.values()]
             yield Finding(route.title, "ok", versions[0])
         except importlib.metadata.PackageNotFoundError:
-            fix = f'Optional: `pip install -e ".[{route.extra}]"` adds the route {route.name}.'
+            fix = f"Optional: `python -m utils setup {route.extra}` adds the route {route.name}."
             yield Finding(route.title, "warn", "not installed", fix)
 
 
@@ -127,7 +138,7 @@ def _providers() -> Iterator[Finding]:
         if find_spec(row.module) is not None:
             yield Finding(row.title, "ok", f"installed; ONNX_PROVIDER={row.name} uses it for the route onnx")
         else:
-            fix = f'Optional, for {row.machines}: `pip install -e ".[{row.extra}]"`, else `{row.build}`.'
+            fix = f"Optional, for {row.machines}: `python -m utils setup {row.extra}`, else `{row.build}`."
             yield Finding(row.title, "warn", "not installed", fix)
 
 

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from utils import catalog, doctor
-from utils.doctor import Finding, check
+import utils
+from utils import catalog, checkup
+from utils.checkup import Finding, doctor
 from utils.pocket import export
 
 
@@ -36,11 +37,11 @@ def server(monkeypatch):
 
 
 def named(name, findings=None):
-    return next(f for f in findings or check() if f.name == name)
+    return next(f for f in findings or doctor() if f.name == name)
 
 
 def test_it_reports_what_the_lessons_need():
-    findings = {f.name: f for f in check()}
+    findings = {f.name: f for f in doctor()}
     for name in (
         "Python",
         "torch",
@@ -56,8 +57,8 @@ def test_it_reports_what_the_lessons_need():
 
 
 def test_a_missing_or_old_package_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "1.0", "ipywidgets": "99.0"})
-    findings = check()
+    monkeypatch.setattr(checkup, "PACKAGES", {"no-such-package": "1.0", "ipywidgets": "99.0"})
+    findings = doctor()
     assert named("no-such-package", findings) == Finding(
         "no-such-package", "missing", "not installed", "Run `python -m utils setup`."
     )
@@ -69,7 +70,7 @@ def test_it_works_without_the_packages_it_looks_for(monkeypatch):
     for name in ("torch", "transformers", "onnxruntime_genai", "psutil"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(export.MAKER, "onnx", "a package that is not there")
-    findings = check()
+    findings = doctor()
     assert named("Memory", findings).status == "warn"
     assert not [f for f in findings if f.name.endswith("as ONNX")]
 
@@ -84,7 +85,7 @@ def test_an_optional_runtime_is_there_or_the_command_for_it_is_told(monkeypatch)
         return found(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    fix = 'Optional: `pip install -e ".[openvino]"` adds the route openvino.'
+    fix = "Optional: `python -m utils setup openvino` adds the route openvino."
     assert named("OpenVINO GenAI") == Finding("OpenVINO GenAI", "warn", "not installed", fix)
 
 
@@ -98,7 +99,7 @@ def test_keys_are_set_or_not_and_never_shown(monkeypatch):
     monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-this-must-not-be-seen")
     monkeypatch.setattr(catalog, "_dotenv", lambda file: {})
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    findings = check()
+    findings = doctor()
     assert named("NVIDIA_API_KEY", findings) == Finding("NVIDIA_API_KEY", "ok", "set")
     assert named("HF_TOKEN", findings).status == "warn" and named("HF_TOKEN", findings).detail == "not set"
     assert "must-not-be-seen" not in repr(findings)
@@ -132,7 +133,7 @@ def test_an_address_that_is_none_is_said(monkeypatch):
 
 
 def test_what_a_hosted_route_lacks_is_said(server, monkeypatch):
-    findings = check()
+    findings = doctor()
     assert "no key" in named("NVIDIA NIM", findings).detail and "NVIDIA_API_KEY" in named("NVIDIA NIM", findings).fix
     assert "switched off" in named("GitHub Models", findings).detail
     assert "2026-07-30" in named("GitHub Models", findings).fix
@@ -158,6 +159,11 @@ def test_scarce_memory_and_disk_are_warned_of(monkeypatch):
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4e8, total=4e9))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1e8))
-    findings = check()
+    findings = doctor()
     assert named("Memory", findings).status == "warn" and "0.4 GB free of 4.0 GB" in named("Memory", findings).detail
     assert named("Disk", findings).status == "warn" and "SLM_CACHE" in named("Disk", findings).fix
+
+
+def test_it_is_one_of_the_names_of_utils_and_shows_a_table():
+    shown = repr(utils.doctor())
+    assert any(line.split()[:2] == ["ok", "torch"] for line in shown.splitlines())
