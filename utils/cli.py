@@ -19,7 +19,6 @@ from utils.errors import BackendError
 from utils.pocket import export
 
 
-
 def main(argv: list[str]) -> int:
     """Runs one command; returns the exit status: 0, 1 for an error, 2 for wrong arguments, 130 for Ctrl-C."""
     _speak_plainly()

@@ -52,7 +52,7 @@ class Options:
         stops = isinstance(self.stop, list | tuple) and all(isinstance(text, str) and text for text in self.stop)
         rules = {
             "max_tokens": (_whole(self.max_tokens) and self.max_tokens >= 1, "a whole number, 1 or more"),
-            "temperature": (_finite(self.temperature) and self.temperature >= 0, "a number, 0 or more"),
+            "temperature": (_finite(self.temperature) and 0 <= self.temperature <= 100, "a number from 0 to 100"),
             "top_p": (_finite(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
             "seed": (_whole(self.seed) and 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647"),
             "stop": (stops, "a tuple of texts, none of them empty"),
@@ -75,7 +75,10 @@ def _whole(value: object) -> bool:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 @dataclass(frozen=True, slots=True)

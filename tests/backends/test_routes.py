@@ -90,7 +90,7 @@ def test_a_provider_that_is_not_there_is_said(monkeypatch, tmp_path):
         connect("onnx", MODEL, mode="offline")
     monkeypatch.setenv("ONNX_PROVIDER", "qnn")
     monkeypatch.setitem(sys.modules, "onnxruntime_qnn", None)
-    with pytest.raises(NotInstalled, match=r'python -m utils setup qnn.*build\.py --use_qnn'):
+    with pytest.raises(NotInstalled, match=r"python -m utils setup qnn.*build\.py --use_qnn"):
         connect("onnx", MODEL, mode="offline")
     library = types.SimpleNamespace(get_library_path=lambda: str(tmp_path / "nothing.so"))
     monkeypatch.setitem(sys.modules, "onnxruntime_qnn", library)

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from utils import catalog, pocket
-from utils.backends.target import Target, resolve
+from utils.backends.target import Target, downloaded, resolve
 from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
 
 POCKET = "pocket-phi-3-mini"
@@ -23,9 +23,18 @@ def put(hub, repository, file):
     path = home / "snapshots" / "0123abc" / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{}")
+    (path.parent / "model.safetensors").touch()
     (home / "refs").mkdir(exist_ok=True)
     (home / "refs" / "main").write_text("0123abc")
     return path.parent
+
+
+def test_a_download_without_its_weights_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    folder = put(tmp_path, "someone/small-model", "config.json")
+    assert downloaded("someone/small-model") == folder
+    (folder / "model.safetensors").unlink()
+    assert downloaded("someone/small-model") is None
 
 
 def target(route, wanted, mode):
@@ -75,6 +84,7 @@ def test_a_commit_pins_what_is_used(hub):
     folder = hub / "models--someone--small-model" / "snapshots" / ("a" * 40)
     folder.mkdir()
     (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
     assert target("transformers", pinned, "live").folder == folder
     with pytest.raises(BadInput, match="must have 40 digits"):
         target("transformers", "someone/small-model@main", "live")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 WIRES = ("openai", "azure", "ollama")
 ROUTES = {"openai": "nim", "azure": "github-models", "ollama": "ollama"}
 VARIABLES = {"nim": "NVIDIA_BASE_URL", "github-models": "GITHUB_MODELS_ENDPOINT", "ollama": "OLLAMA_HOST"}
-KEYS = {"nim": "NVIDIA_API_KEY", "github-models": "GITHUB_TOKEN"}
+KEYS = {"nim": "NVIDIA_API_KEY", "github-models": "GITHUB_TOKEN", "ollama": "OLLAMA_API_KEY"}
 KEY = "nvapi-Secret0123456789abcdef"
 
 

@@ -91,7 +91,22 @@ def test_1_no_key(route):
         connect(route, mode="live")
 
 
-@pytest.mark.parametrize("wire", ["openai", "azure"])
+def test_1_a_cloud_resource_needs_its_key(monkeypatch):
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://someone.openai.azure.com/openai/v1")
+    with fails(KeyProblem, r"set AZURE_INFERENCE_CREDENTIAL .*or use mode 'offline'"):
+        connect("foundry", mode="live")
+    backend = connect("foundry")  # in mode auto a pocket model answers
+    assert backend.source == "pocket"
+    backend.close()
+
+
+@pytest.mark.parametrize("wire", ["ollama"])
+def test_4_a_server_that_wants_a_key_says_which(served, wire):
+    backend, _ = served(error(wire, 401, "unauthorized"), OLLAMA_API_KEY="")
+    with fails(KeyProblem, "wants a key: set OLLAMA_API_KEY"):
+        complete(backend, "Hello!")
+
+
 def test_2_a_key_with_blanks_and_line_ends_is_cleaned(served, wire):
     backend, server = served(answer(wire, "Hi"))
     key = KEYS[ROUTES[wire]]
@@ -103,7 +118,7 @@ def test_2_a_key_with_blanks_and_line_ends_is_cleaned(served, wire):
     assert KEY in (sent.get("authorization", ""), sent.get("api-key", "")) or sent["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("route", ["nim", "github-models"])
+@pytest.mark.parametrize("route", ["nim", "github-models", "ollama"])
 def test_3_a_key_in_typographic_quotes(route, monkeypatch):
     monkeypatch.setenv(KEYS[route], f"“{KEY}”")
     with fails(KeyProblem, f"^{KEYS[route]} is not plain ASCII"):
@@ -455,10 +470,16 @@ def test_30_addresses_are_made_normal(given, normal):
     assert address.normal(given, "OLLAMA_HOST", 11434) == normal
 
 
-@pytest.mark.parametrize("given", ["file:///etc/passwd", "http://", "http://a b", "127.0.0.1:port", "http://u:p@host"])
+@pytest.mark.parametrize("given", ["file:///etc/passwd", "http://", "http://a b", "127.0.0.1:port"])
 def test_30_what_is_no_address_is_refused(given, monkeypatch):
     monkeypatch.setenv("OLLAMA_HOST", given)
     with fails(BadInput, r"^OLLAMA_HOST is .*, which is no address"):
+        connect("ollama", MODEL, mode="live")
+
+
+def test_30_a_password_in_an_address_is_not_shown(monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "http://someone:Secret77@host:port")
+    with fails(BadInput, r"^OLLAMA_HOST holds a user name or a password"):
         connect("ollama", MODEL, mode="live")
 
 

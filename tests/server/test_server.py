@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import struct
 import threading
 import time
 from contextlib import closing
@@ -20,7 +21,7 @@ from starlette.testclient import TestClient
 import utils
 from utils import server
 from utils.core import Chunk
-from utils.errors import BackendError, RateLimited
+from utils.errors import BackendError, BadInput, RateLimited
 from utils.server import app, engine, openapi, patience, wire
 from utils.server.engine import Engine, Job
 from utils.server.library import Entry
@@ -463,7 +464,7 @@ def test_a_key_is_asked_for_where_there_is_one():
 def test_a_server_ends_and_frees_its_port():
     first = server.start()
     port = urlsplit(first.url).port
-    with pytest.raises(OSError):
+    with pytest.raises(BadInput, match=rf"Port {port} .* cannot be used"):
         server.start(port=port)
     first.stop()
     first.stop()
@@ -663,6 +664,96 @@ def test_a_client_that_leaves_ends_the_work(served, monkeypatch):
     while slow.running and time.monotonic() < until:
         time.sleep(0.02)
     assert slow.running == 0 and slow.ended == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_is_killed_frees_its_slot_within_a_second(served, monkeypatch, path, stream):
+    slow = Slow(threading.Event())
+    monkeypatch.setitem(served.engine._backends, MODEL, slow)
+    monkeypatch.setattr(Slow, "stream", endless)
+    body = json.dumps({"model": MODEL, "messages": ASKED, "stream": stream}).encode()
+    url = urlsplit(served.url)
+    with socket.create_connection((url.hostname, url.port)) as client:
+        head = f"POST {path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        assert within(5, lambda: slow.running == 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no farewell, as when killed
+    assert within(1, lambda: slow.running == 0 and slow.ended == 1)
+
+
+def test_a_client_that_leaves_the_queue_is_not_answered(served, monkeypatch):
+    slow = Slow(threading.Event())
+    monkeypatch.setitem(served.engine._backends, MODEL, slow)
+    monkeypatch.setattr(Slow, "stream", endless)
+    monkeypatch.setitem(served.engine._free, MODEL, asyncio.Semaphore(0))
+    body = json.dumps({"model": MODEL, "messages": ASKED}).encode()
+    url = urlsplit(served.url)
+    with socket.create_connection((url.hostname, url.port)) as client:
+        head = f"POST /api/chat HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        assert within(5, lambda: served.engine._waiting[MODEL] == 1)
+    assert within(1, lambda: served.engine._waiting[MODEL] == 0)
+    assert slow.ended == 0
+
+
+ODD = [-1, 10**400, 5, True, [5], {"a": 1}, "x"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat", "/api/create"])
+@pytest.mark.parametrize("name", ["temperature", "top_p", "stop", "seed"])
+def test_odd_settings_are_refused_or_used_and_break_nothing(served, path, name):
+    ollamas = path.startswith("/api/")
+    for odd in ODD:
+        given = {name: odd}
+        body = {"model": MODEL, "messages": ASKED, "stream": False}
+        if path == "/api/create":
+            body = {"model": "odd", "from": MODEL, "parameters": given, "stream": False}
+        elif ollamas:
+            body |= {"options": given | {"num_predict": 1}}
+        else:
+            body |= given | {"max_tokens": 1}
+        answer, data = ask(served, "POST", path, json.dumps(body).encode())
+        assert answer.status in (200, 400), (odd, data)
+        assert ("error" in json.loads(data)) == (answer.status == 400)
+    ask(served, "DELETE", "/api/delete", b'{"model": "odd"}')
+
+
+@pytest.mark.parametrize("kept", [1e18, "99999999999999h", "-1", -1, 0])
+def test_a_model_may_be_kept_for_ever_and_the_list_still_comes(served, kept):
+    body = {"model": MODEL, "messages": ASKED, "stream": False, "options": {"num_predict": 1}, "keep_alive": kept}
+    assert ask(served, "POST", "/api/chat", json.dumps(body).encode())[0].status == 200
+    assert ask(served, "GET", "/api/ps")[0].status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings", "/api/embed"])
+@pytest.mark.parametrize("given", [[], [""], "\0", ["\ud800"]])
+def test_what_has_no_vector_is_refused(served, path, given):
+    body = json.dumps({"model": MODEL, "input": given}).encode()
+    answer, data = ask(served, "POST", path, body)
+    assert answer.status == 400 and "error" in json.loads(data)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions", "/api/chat"])
+def test_tools_are_refused(served, path):
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    body = json.dumps({"model": MODEL, "messages": ASKED, "tools": tools}).encode()
+    answer, data = ask(served, "POST", path, body)
+    assert answer.status == 400 and "tools" in str(json.loads(data)["error"])
+
+
+def within(seconds, what):
+    until = time.monotonic() + seconds
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    return what()
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat", "/api/create"])
+def test_a_web_page_may_not_ask(served, path):
+    response, body = ask(served, "POST", path, b"{}", origin="https://elsewhere.example")
+    assert response.status == 403 and "--cors" in str(body)
+    assert ask(served, "GET", "/health", origin="null")[0].status == 403
 
 
 def endless(self, messages, options):

@@ -90,7 +90,7 @@ def _course_server() -> Server:
 def _live(route: Route, name: str, row: Model | None) -> Address:
     url = endpoint(route)
     key = key_of(route)
-    if route.key_variable and not key and not own_endpoint(route):
+    if _lacks_key(route):
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
             "or use mode 'offline' to be answered by a pocket model."
@@ -103,7 +103,7 @@ def _live(route: Route, name: str, row: Model | None) -> Address:
 
 def key_of(route: Route) -> str | None:
     """The route's key, clean enough for a header; None where it is not set. Raises KeyProblem."""
-    variable = route.key_variable
+    variable = key_variable(route)
     key = ((variable and catalog.variable(variable)) or "").translate(INVISIBLE)
     key = "".join(key.split())  # a line break or a blank that was copied along
     if not (key.isascii() and key.isprintable()):
@@ -112,6 +112,20 @@ def key_of(route: Route) -> str | None:
             "Copy the key again, without quotes."
         )
     return key or None
+
+
+def key_variable(route: Route) -> str | None:
+    """The variable that may hold the route's key. Ollama's own client knows one, which a server may ask for."""
+    return route.key_variable or ("OLLAMA_API_KEY" if route.name == "ollama" else None)
+
+
+def _lacks_key(route: Route) -> bool:
+    """Whether the service wants a key and there is none. A server of one's own in the place of a public one may want
+    none; where there is only one's own, the resource of a cloud, only one on this machine."""
+    if not route.key_variable or key_of(route):
+        return False
+    own = own_endpoint(route)
+    return not own or (route.endpoint is None and not _is_loopback(urlsplit(endpoint(route)).hostname or ""))
 
 
 def own_endpoint(route: Route) -> str | None:
@@ -135,6 +149,8 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     'http://127.0.0.1:11434'
     """
     text = given.strip()
+    if "@" in text:
+        raise BadInput(f"{name} holds a user name or a password (something before an @), which is not sent. Remove it.")
     wrong = BadInput(f"{name} is {text!r:.100}, which is no address. Write it like http://127.0.0.1:11434.")
     if "://" not in text:
         bare = text.count(":") > 1 and "[" not in text  # an IPv6 address without its brackets
@@ -144,7 +160,7 @@ def normal(given: str, name: str, port: int | None = None) -> str:
         host, chosen = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in ("http", "https") or not host or parts.username or any(c.isspace() for c in text):
+    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text):
         raise wrong
     if host in ("0.0.0.0", "::"):  # where a server listens, not where it is found
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"
@@ -163,9 +179,7 @@ def _is_loopback(host: str) -> bool:
 
 def _answers(route: Route, name: str, row: Model | None) -> bool:
     """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
-    if not own_endpoint(route) and (
-        route.endpoint is None or route.status == "retired" or (route.key_variable and not key_of(route))
-    ):
+    if _lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
         return False
     url = endpoint(route)
     if not reachable(url):

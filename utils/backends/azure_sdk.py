@@ -6,7 +6,9 @@ code that uses it, are still around. Its reader of streams has gaps, which are c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -77,7 +79,7 @@ class AzureBackend(HostedBackend):
             return Trouble(error.status_code, said or "", headers.get("retry-after"))
         return Trouble(200, str(error) if isinstance(error, _StreamError) else "")
 
-    def models(self) -> list[str]:
+    def models(self, watch: Watch | None = None) -> list[str]:
         return [self.client.get_model_info().model_name]
 
     def _free(self) -> None:
@@ -119,8 +121,10 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _line(line: bytes) -> bytes:
     data = line.removeprefix(b"data:").strip()
-    if data.startswith(b'{"error"'):
-        raise _StreamError(data.decode()[:1000])
+    if b'"error"' in data[:1000]:
+        with suppress(ValueError, AttributeError):
+            if json.loads(data).get("error"):
+                raise _StreamError(data.decode()[:1000])
     return b"data: " + data + b"\n"
 
 

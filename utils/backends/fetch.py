@@ -27,6 +27,8 @@ FILES = [
     "*.jinja",
     "*.txt",
     "*.model",
+    "openvino_*.xml",
+    "openvino_*.bin",
 ]  # what runs; a repository may hold older forms as well
 LARGE = 10_000_000  # bytes; a smaller file is not worth resuming
 GB = 1e9
@@ -172,7 +174,7 @@ def _pull(url: str, known: str, say: Callable[[str], object]) -> None:
     import httpx
     import ollama
 
-    client = ollama.Client(url, trust_env=False)
+    client = ollama.Client(url, trust_env=False, follow_redirects=False, timeout=httpx.Timeout(600, connect=10))
     try:
         for line in _progress(client.pull(known, stream=True)):
             say(line)

@@ -22,6 +22,7 @@ from utils.errors import BackendError, BadAnswer, BadInput, Interrupted
 
 TRIES = 3
 CONNECT_S = 10.0
+OFFERS_S = 5.0
 
 
 class HostedBackend(ABC):
@@ -53,8 +54,16 @@ class HostedBackend(ABC):
         """What the SDK's error says."""
 
     @abstractmethod
-    def models(self) -> list[str]:
+    def models(self, watch: Watch | None = None) -> list[str]:
         """The ids that the server offers; [] where it does not say. Raises the SDK's errors."""
+
+    def _offers(self) -> list[str]:
+        """The same for an error message, which does not wait long."""
+        watch = Watch(OFFERS_S, OFFERS_S)
+        try:
+            return self.models(watch)
+        finally:
+            watch.done()
 
     @abstractmethod
     def _free(self) -> None:
@@ -96,7 +105,7 @@ class HostedBackend(ABC):
             if answer.text or wait is None or attempt == TRIES:
                 failure.partial = answer.text
                 raise failure  # here and not above: no SDK error, with its request and its key, hangs on it
-            time.sleep(wait * random.uniform(0.5, 1.0) * attempt if wait < 1 else wait)
+            time.sleep(wait * random.uniform(0.5, 1.0) * attempt if wait < 1 else wait + random.uniform(0.0, 0.2))
 
     def _failure(self, error: Exception, watch: Watch, text: str) -> tuple[BackendError, float | None]:
         """Our error for it, and after how many seconds to try again (None: not)."""
@@ -109,11 +118,11 @@ class HostedBackend(ABC):
         if text:
             said = f" ({clean(trouble.said, self.address.key)})" if trouble.said else ""
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
-        return explain(trouble, self.address, self.models), trouble.wait_s
+        return explain(trouble, self.address, self._offers), trouble.wait_s
 
     def explained(self, error: Exception) -> BackendError:
         """Our error for one of the SDK's."""
-        return _ours(error) or explain(self._read(error), self.address, self.models)
+        return _ours(error) or explain(self._read(error), self.address, self._offers)
 
 
 class _Answer:

@@ -38,7 +38,8 @@ class OllamaBackend(HostedBackend):
             follow_redirects=False,
             trust_env=not address.loopback,  # a proxy has no business between this machine and itself
             timeout=httpx.Timeout(self.first_s, connect=CONNECT_S),
-            headers={"Accept-Encoding": "identity"},  # so that the bytes can be mended
+            headers={"Accept-Encoding": "identity"}  # so that the bytes can be mended
+            | ({"Authorization": f"Bearer {address.key}"} if address.key else {}),
             event_hooks={"response": [self._hook]},
         )
 
@@ -87,8 +88,9 @@ class OllamaBackend(HostedBackend):
             return Trouble(None)
         return Trouble(200)
 
-    def models(self) -> list[str]:
-        return [model.model or "" for model in self.client.list().models]
+    def models(self, watch: Watch | None = None) -> list[str]:
+        with self._hook.watched(watch):
+            return [model.model or "" for model in self.client.list().models]
 
     def _free(self) -> None:
         self.client.close()
@@ -109,7 +111,8 @@ def _warn_of_memory(model: str, num_ctx: int) -> None:
 
 def _warn_of_cut(messages: Sequence[Message], num_ctx: int) -> None:
     turns = [_turn(message)["content"] for message in messages]
-    estimate = sum(map(len, turns)) // CHARACTERS
+    plain = sum(character.isascii() for turn in turns for character in turn)
+    estimate = plain // CHARACTERS + sum(map(len, turns)) - plain  # Chinese, emoji: about a token each
     if estimate > num_ctx:
         warnings.warn(
             f"The prompt has about {estimate:,} tokens, but the context is {num_ctx:,}: Ollama would leave out its "

@@ -146,7 +146,7 @@ def _config(folder: Path) -> Any:
         library = importlib.import_module(row.module).get_library_path()
     except ImportError:
         raise NotInstalled(
-            f'{row.title} needs a package: run `python -m utils setup {row.extra}` (for {row.machines}), or build ONNX '
+            f"{row.title} needs a package: run `python -m utils setup {row.extra}` (for {row.machines}), or build ONNX "
             f"Runtime GenAI with it: `{row.build}`."
         ) from None
     try:

@@ -49,11 +49,8 @@ class OpenAIBackend(HostedBackend):
         if options.schema is not None:
             schema = {"name": "answer", "schema": options.schema, "strict": True}
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
-        self._hook.watch = watch
-        try:
+        with self._hook.watched(watch):
             stream = self.client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
-        finally:
-            self._hook.watch = None
         with stream:
             yield from chunks(stream)
 
@@ -66,8 +63,9 @@ class OpenAIBackend(HostedBackend):
             return Trouble(200, error.message)
         return Trouble(200)
 
-    def models(self) -> list[str]:
-        return [model.id for model in self.client.models.list()]
+    def models(self, watch: Watch | None = None) -> list[str]:
+        with self._hook.watched(watch):
+            return [model.id for model in self.client.models.list()]
 
     def _free(self) -> None:
         self.client.close()

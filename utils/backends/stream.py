@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from utils.errors import BackendError, BadAnswer, Interrupted, TimedOut
@@ -72,6 +72,8 @@ class Watch:
     def guard(self, hang_up: Callable[[], None]) -> None:
         """The response has begun: from now on this is how its connection is ended, from another thread."""
         self._hang_up = hang_up
+        if self.late:  # its head alone took too long
+            hang_up()
 
     def text(self) -> None:
         """Some text has come."""
@@ -93,10 +95,9 @@ class Watch:
         return Interrupted(f"The answer broke off: nothing came for {self._wait:.0f} s. The text so far is kept.")
 
     def _run(self) -> None:
-        while not self._over.wait(max(0.01, min(self._until - time.monotonic(), 0.5))):
-            if self.late:
+        while not self._over.wait(max(0.05, min(self._until - time.monotonic(), 0.5))):
+            if self.late:  # again and again: the response may not have begun yet
                 self._hang_up()
-                return
 
 
 def shut(connection: Any) -> None:
@@ -110,6 +111,15 @@ class Hook(threading.local):
 
     watch: Watch | None = None
     retry_after: str | None = None  # Ollama's own error does not keep it
+
+    @contextmanager
+    def watched(self, watch: Watch | None) -> Iterator[None]:
+        """While requests of this thread are under this watch."""
+        self.watch = watch
+        try:
+            yield
+        finally:
+            self.watch = None
 
     def __call__(self, response: Any) -> None:
         self.retry_after = response.headers.get("retry-after")

@@ -129,7 +129,12 @@ def downloaded(name: str, commit: str | None = None) -> Path | None:
     except OSError:
         return None
     folder = cached.joinpath("snapshots", revision, *below)
-    return folder if _holds_model(folder) else None
+    return folder if _holds_model(folder) and _has_weights(folder) else None
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether the weights came along: a download that was broken off may have left only the small files."""
+    return path.is_file() or any(file.exists() for pattern in (*WEIGHTS, "*.onnx") for file in path.glob(pattern))
 
 
 def _holds_model(path: Path) -> bool:

@@ -6,11 +6,14 @@ It knows statuses and words. Whether to try again it says as well; trying is the
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from utils import catalog
-from utils.backends.address import Address
+from utils.backends.address import Address, key_variable
 from utils.errors import (
     BackendError,
     BadAnswer,
@@ -73,7 +76,10 @@ def explain(trouble: Trouble, address: Address, models: Callable[[], list[str]])
     if status in BUSY or status >= 500:
         return NotRunning(f"{who} is out of order or busy (status {status}). Try again later, or use another route.")
     if status == 401:
-        return KeyProblem(f"{who} rejected the key ({route.key_variable}). {_new_key(route.key_variable)}")
+        variable = key_variable(route)
+        if not address.key:
+            return KeyProblem(f"{who} wants a key: set {variable} (in the environment or in the file .env).")
+        return KeyProblem(f"{who} rejected the key ({variable}). {_new_key(variable)}")
     if status == 403:
         return KeyProblem(f"{who} does not let this key use {model}: {said or 'no permission'}.")
     if status == 410:
@@ -102,7 +108,9 @@ def _new_key(variable: str | None) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    try:
+    """A Retry-After header, which is a number of seconds or a date (RFC 9110), in seconds from now."""
+    with suppress(ValueError):
         return max(0.0, float(retry_after or ""))
-    except ValueError:
-        return None
+    with suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(retry_after or "").timestamp() - time.time())
+    return None

@@ -8,14 +8,14 @@ import re
 from utils.checks import exercise
 from utils.core import Completion
 
-_SHAPE = 'answer = complete(model, "your prompt")'
+_SHAPE = 'Write complete(model, "your prompt").'
 
 
 @exercise(
     "start.forty_two",
     praise="Your prompt made the model say 42. It ran no calculator: it wrote that token by token, like any answer.",
     hints=(
-        f"Replace the ... with a call: {_SHAPE}",
+        "Ask something whose answer is a number.",
         "Ask for a sum whose result is 42.",
         'For example complete(model, "What is 20 + 22?"). Small models slip: if one sum fails, try another.',
     ),
@@ -54,7 +54,7 @@ def five_tokens(answer: object) -> str | None:
 
 def _not_an_answer(answer: object) -> str:
     if isinstance(answer, str):
-        return "This is only text. Pass the whole result that complete() returns."
+        return f"This is only text, not the whole result that complete() returns. {_SHAPE}"
     if callable(answer):
-        return "This is a function that was not called. Pass what complete(...) returns."
-    return f"The exercise expects the result of complete(), and this is of type {type(answer).__name__}."
+        return f"This is a function that was not called. {_SHAPE}"
+    return f"The exercise expects the result of complete(), and this is of type {type(answer).__name__}. {_SHAPE}"

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from utils.errors import ExportFailed
+from utils.errors import BackendError, ExportFailed
 from utils.pocket import export
 
 ROOM = 5  # bytes asked for per byte of 16-bit weights: float32 twice (the builder's temporary copy and ours), and some
@@ -32,7 +32,12 @@ def build(folder: Path, form: str, final: Path, weight_bytes: int) -> None:
     building = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}-"))
     try:
         runtime, _, precision = form.partition("-")
-        MAKERS[runtime](folder, precision, building, final)
+        try:
+            MAKERS[runtime](folder, precision, building, final)
+        except (OSError, BackendError):
+            raise
+        except Exception as error:  # of a library, about a folder that it does not understand
+            raise ExportFailed(reason(f"{type(error).__name__}: {error}", final)) from None
         sizes = {f.name: f.stat().st_size for f in sorted(building.iterdir()) if f.is_file()}
         (building / "export.json").write_text(json.dumps(sizes, indent=1))
         os.replace(building, final)

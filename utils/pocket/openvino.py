@@ -73,7 +73,7 @@ def write(folder: Path, target: Path) -> None:
     Raises ExportFailed for another architecture than Phi-3's, for LongRoPE, between whose two sets of frequencies a
     trace cannot choose, and for a sliding window, which OpenVINO GenAI's paged attention would ignore.
     """
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if config.model_type != "phi3" or config.rope_parameters["rope_type"] != "default" or config.sliding_window:
         raise ExportFailed(
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
@@ -83,7 +83,7 @@ def write(folder: Path, target: Path) -> None:
         model = Phi3ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
     ov.save_model(_stateful(_traced(model), config), target / "openvino_model.xml", compress_to_fp16=False)
     tokenizer, detokenizer = openvino_tokenizers.convert_tokenizer(
-        AutoTokenizer.from_pretrained(folder), with_detokenizer=True, skip_special_tokens=True
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False), with_detokenizer=True, skip_special_tokens=True
     )
     ov.save_model(tokenizer, target / "openvino_tokenizer.xml")
     ov.save_model(detokenizer, target / "openvino_detokenizer.xml")

@@ -32,7 +32,7 @@ class Server:
     """A course server in this process. `url` is its address; `stop()` ends it, and so does the end of the process."""
 
     def __init__(self, engine: Engine, port: int, key: str | None) -> None:
-        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket = _listen("127.0.0.1", port, "Leave port out: then any free one is taken.")
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.engine = engine
         self._server = _server(make(engine, key=key))
@@ -63,7 +63,7 @@ def start(
 
     `model`: the one that answers when a request names none, or a model folder to offer instead of the pocket models.
     `slots`: answers at a time for each model. `memory`: GB for all loaded models together; half the machine's if None.
-    Raises BadInput; OSError for a taken port.
+    Raises BadInput.
     """
     return Server(_engine(model, route, slots, memory), port, key)
 
@@ -89,16 +89,20 @@ def serve(
     made_up = not here and not key
     key = secrets.token_urlsafe(12) if made_up else key
     engine = _engine(model, route, slots, memory)
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or "no such port"
-        raise BadInput(f"Port {port} of {host} cannot be used: {why}. Try --port 0, which takes a free one.") from None
+    listener = _listen(host, port, "Try --port 0, which takes a free one.")
     shown = f"[{host}]" if ":" in host else host
     say(f"The course server is at http://{shown}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.")
     if made_up:
         say(f"Others can reach it, so every client must send this key: {key}")
     _server(make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
+
+
+def _listen(host: str, port: int, advice: str) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "no such port"
+        raise BadInput(f"Port {port} of {host} cannot be used: {why}. {advice}") from None
 
 
 def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory: float | None) -> Engine:

@@ -21,7 +21,7 @@ from utils.errors import BackendError, KeyProblem
 from utils.server import azure, ollama, ollama_library, openai, openapi, vectors
 from utils.server.engine import Engine
 from utils.server.metrics import Counted
-from utils.server.wire import status
+from utils.server.wire import attended, status
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]  # what a Host header may say: a page of the web cannot reach us by name
 Handler = Callable[[Request], Awaitable[Response]]
@@ -83,13 +83,16 @@ def make(
 
     def guarded(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
+            page = request.headers.get("origin")  # only a browser sends it, for the page that asks
+            if page and page not in origins and "*" not in origins:
+                raise HTTPException(403, "a web page may ask only where the server was started with --cors for it")
             if (
                 key is not None
                 and handler is not health
                 and not hmac.compare_digest(_key(request).encode(), key.encode())
             ):
                 raise KeyProblem("The key is missing or wrong. Ask whoever started the course server for it.")
-            return await handler(request)
+            return await attended(request, handler)
 
         return checked
 

@@ -20,9 +20,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from utils.core import Chunk, Message, Part
 from utils.errors import BackendError, BadInput, Unsupported
 from utils.server.engine import Engine, Job
-from utils.server.wire import Body, options, read, scored, started
+from utils.server.wire import Body, options, read, refuse, scored, started
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+AGES = 1e9  # seconds; longer is for ever
 NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
 SETTINGS = ("num_predict", "temperature", "top_p", "seed", "stop")
 Shape = Callable[[str], dict[str, Any]]
@@ -46,9 +47,11 @@ class Asked(Body):
     keep_alive: float | str | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    tools: list[Any] | None = None
 
     def job(self, engine: Engine, **what: Any) -> Job:
         """The same for the engine. Raises BadInput."""
+        refuse(self, "tools")
         entry = engine.library.find(self.model)
         schema = {"type": "object"} if self.format == "json" else self.format or None
         if isinstance(schema, str):
@@ -91,12 +94,15 @@ def settings(given: dict[str, Any]) -> dict[str, Any]:
 
 def seconds(keep_alive: float | str | None) -> float | None:
     """5, "5m" or "-1" in seconds; below 0 is for ever. Raises BadInput."""
-    if keep_alive is None or isinstance(keep_alive, float | int):
-        return keep_alive
+    if isinstance(keep_alive, float | int):
+        keep_alive = f"{keep_alive:f}"
+    if keep_alive is None:
+        return None
     found = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)?", keep_alive.strip())
     if not found:
         raise BadInput(f'keep_alive: seconds or a text like "5m", not {keep_alive!r:.40}.')
-    return float(found[1]) * UNITS[found[2] or "s"]
+    kept = float(found[1]) * UNITS[found[2] or "s"]
+    return kept if kept < AGES else -1.0
 
 
 def _message(role: str, text: str, pictures: list[str] | None) -> Message:

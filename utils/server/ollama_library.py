@@ -21,7 +21,7 @@ from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import SETTINGS, now, settings
 from utils.server.template import conversation
-from utils.server.wire import Body, read
+from utils.server.wire import Body, options, read
 
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
@@ -173,6 +173,7 @@ async def create(request: Request) -> Response:
     if body.template:
         conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
     given = settings(body.parameters or {})
+    options(given, {})  # as above
     engine.library.make(body.which, body.from_, system=body.system, template=body.template, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 

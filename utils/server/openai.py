@@ -20,7 +20,7 @@ from utils.core import Chunk
 from utils.errors import BackendError, BadInput
 from utils.server.engine import Engine, Job
 from utils.server.library import Entry
-from utils.server.wire import Body, Turn, messages, options, read, scored, started, status
+from utils.server.wire import Body, Turn, messages, options, read, refuse, scored, started, status
 
 CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
 ANY_OBJECT = {"type": "object"}
@@ -63,9 +63,13 @@ class Asked(Body):
     logprobs: bool | int | None = None
     top_logprobs: int | None = None
     response_format: Format | None = None
+    tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    suffix: str | None = None
 
     def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
         """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
+        refuse(self, "tools", "functions", "suffix")
         if self.top_logprobs:
             raise BadInput("The course server gives no top_logprobs, only those of the tokens themselves.")
         if not 1 <= self.choices <= CHOICES:

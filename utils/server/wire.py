@@ -5,13 +5,15 @@ A format brings its own field names and the shapes of its answers and errors.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from utils.core import Chunk, Message, Options, Part
 from utils.errors import (
@@ -58,6 +60,8 @@ async def read(request: Request, wanted: type[Wanted]) -> Wanted:
                 raise TooLarge(f"The request is larger than {BODY_BYTES // 1_000_000} MB.")
     except ClientDisconnect:
         raise BadInput("The client left before its request was complete.") from None
+    if complete := getattr(request.state, "complete", None):
+        complete.set()
     try:
         return wanted.model_validate(json.loads(bytes(data), parse_constant=_no_constant))
     except ValidationError as error:
@@ -77,6 +81,13 @@ def status(error: BackendError) -> int:
     if isinstance(error, TooLarge):
         return 413
     return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def refuse(body: Body, *names: str) -> None:
+    """Raises Unsupported for a field that asks for what the pocket models were not trained to do."""
+    for name in names:
+        if getattr(body, name):
+            raise Unsupported(f"{name}: the course server cannot do this. Leave it out.")
 
 
 def messages(turns: list[Turn]) -> list[Message]:
@@ -109,6 +120,8 @@ def options(given: Mapping[str, Any], settings: Mapping[str, Any], temperature: 
     defaults = {"max_tokens": 512, "temperature": temperature, "seed": secrets.randbelow(2**31), **settings}
     chosen = defaults | {name: value for name, value in given.items() if value is not None}
     stop = chosen.get("stop") or ()
+    if not isinstance(stop, str | list | tuple):
+        raise BadInput(f"stop is a text or a list of texts, not {stop!r:.40}.")
     seed = chosen["seed"] % 2**31
     return Options(**chosen | {"seed": seed, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
 
@@ -123,6 +136,25 @@ def scored(chunk: Chunk) -> list[dict[str, Any]]:
     texts = [*[""] * (len(values) - 1), chunk.text]
     rows = [] if ended else zip(texts, values, strict=False)
     return [{"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []} for text, value in rows]
+
+
+async def attended(request: Request, handler: Callable[[Request], Awaitable[Response]]) -> Response:
+    """What `handler` answers; when the client leaves before that, the work on it ends."""
+    request.state.complete = asyncio.Event()
+    work, gone = asyncio.ensure_future(handler(request)), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else Response(status_code=499)  # which nobody gets
+    finally:
+        work.cancel()
+        gone.cancel()
+        await asyncio.wait({work, gone})
+
+
+async def _left(request: Request) -> None:
+    await request.state.complete.wait()  # until then the handler listens to the client itself
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def started(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -124,4 +124,6 @@ def _who(backend: Backend) -> str:
 
 def _ending(tokens: int | None, reason: str | None) -> str:
     count = "Done." if tokens is None else f"Done: {tokens} tokens."
+    if reason is None:
+        return "The answer is incomplete: the server did not say that it was done."
     return f"{count} Cut off at the limit (max_tokens)." if reason == "length" else count
