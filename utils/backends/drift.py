@@ -31,6 +31,9 @@ def _by_service(route: Route) -> Callable[[str], bool]:
     if route.status == "retired" and not address.own_endpoint(route):
         raise BackendError(f"switched off. {route.instead}")
     backend = cast(HostedBackend, connect(route.name, mode="live"))
+    if not backend.lists:
+        backend.close()
+        raise BackendError("its interface names one model only and gives no list.")
     try:
         offered = set(backend.models())
     except Exception as error:
