@@ -52,7 +52,8 @@ def _by_hub() -> Callable[[str], bool]:
     def offers(known: str) -> bool:
         repo, inside = parts(known)
         try:
-            files = [file.rfilename for file in HfApi().model_info(repo, timeout=HUB_S).siblings or ()]
+            info = HfApi(token=catalog.variable("HF_TOKEN")).model_info(repo, timeout=HUB_S)
+            files = [file.rfilename for file in info.siblings or ()]
         except Exception as error:
             ours = explained(error, repo, constants.ENDPOINT)
             if isinstance(ours, UnknownModel):
