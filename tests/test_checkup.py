@@ -86,7 +86,7 @@ def test_an_optional_runtime_is_there_or_the_command_for_it_is_told(monkeypatch)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     fix = "Optional: `python -m utils setup openvino` adds the route openvino."
-    assert named("OpenVINO GenAI") == Finding("OpenVINO GenAI", "warn", "not installed", fix)
+    assert named("OpenVINO GenAI") == Finding("OpenVINO GenAI", "warn", "not installed", fix, "missing package")
 
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):
@@ -124,7 +124,8 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch, host):
     before = time.monotonic()
     found = named("Ollama")
     assert time.monotonic() - before < 3
-    assert found.status == "warn" and "does not answer at http://" in found.detail and "ollama serve" in found.fix
+    assert (found.status, found.state) == ("warn", "not running")
+    assert "does not answer at http://" in found.detail and "ollama serve" in found.fix
 
 
 def test_an_address_that_is_none_is_said(monkeypatch):
@@ -142,6 +143,24 @@ def test_what_a_hosted_route_lacks_is_said(server, monkeypatch):
     assert named("GitHub Models").status == "ok"
     monkeypatch.setenv("NVIDIA_API_KEY", "“x”")
     assert "not plain ASCII" in named("NVIDIA NIM").fix
+
+
+def test_every_route_has_a_state():
+    states = {f.name: f.state for f in doctor()}
+    for route in catalog.load().routes.values():
+        assert states[route.title] in ("works", "missing package", "no key", "not running", "retired"), route.name
+    assert states["ONNX Runtime GenAI"] == states["Hugging Face Transformers"] == "works"
+    assert states["GitHub Models"] == "retired" and states["Python"] == ""
+
+
+def test_it_takes_less_than_three_seconds_where_nothing_answers(monkeypatch):
+    for name in ("OLLAMA_HOST", "NVIDIA_BASE_URL", "GITHUB_MODELS_ENDPOINT", "AZURE_INFERENCE_ENDPOINT"):
+        monkeypatch.setenv(name, "http://192.0.2.7:11434")
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "x")
+    before = time.monotonic()
+    findings = doctor()
+    assert time.monotonic() - before < 3
+    assert named("Microsoft (Azure AI) Foundry", findings).state == "not running"
 
 
 def test_the_models_that_fit_are_told(monkeypatch):

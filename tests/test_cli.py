@@ -137,7 +137,7 @@ def test_doctor_prints_a_line_for_each_finding_and_no_key(capsys, monkeypatch):
 def test_doctor_speaks_json(capsys):
     status, out, _ = run(capsys, "doctor", "--json")
     rows = json.loads(out)
-    assert status == 0 and {"name", "status", "detail", "fix"} == set(rows[0])
+    assert status == 0 and {"name", "status", "detail", "fix", "state"} == set(rows[0])
     assert {"Ollama", "NVIDIA NIM", "GitHub Models"} <= {row["name"] for row in rows}
 
 

@@ -34,14 +34,21 @@ GB = 1e9
 WORDS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
 
 
+State = Literal["", "works", "missing package", "no key", "not running", "retired", "wrong setting"]
+
+
 @dataclass(frozen=True)
 class Finding:
-    """`ok`; `warn`: something optional is absent or scarce; `missing`: the lessons need it. `fix` says what to do."""
+    """`ok`; `warn`: something optional is absent or scarce; `missing`: the lessons need it. `fix` says what to do.
+
+    `state`: of a route only.
+    """
 
     name: str
     status: Literal["ok", "warn", "missing"]
     detail: str
     fix: str = ""
+    state: State = ""
 
 
 class Findings(list[Finding]):
@@ -55,13 +62,21 @@ class Findings(list[Finding]):
 
 def doctor() -> Findings:
     """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
-    needed = [_python(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
+    needed = [_python(), _processor(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
     more = [*_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
     return Findings([*needed, *more])
 
 
 def _python() -> Finding:
     return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _processor() -> Finding:
+    try:
+        import psutil
+    except ImportError:
+        return Finding("Processor", "warn", "unknown", SETUP)
+    return Finding("Processor", "ok", f"{psutil.cpu_count(False) or '?'} cores, {psutil.cpu_count()} threads")
 
 
 def _packages() -> Iterator[Finding]:
@@ -123,14 +138,14 @@ def _exports() -> Iterator[Finding]:
 
 def _runtimes() -> Iterator[Finding]:
     for route in catalog.load().routes.values():
-        if route.extra is None or route.hosted:
-            continue  # belongs to requirements.txt and has been said above
+        if route.hosted:
+            continue
         try:
             versions = [importlib.metadata.version(name.partition("[")[0]) for name in route.packages.values()]
-            yield Finding(route.title, "ok", versions[0])
+            yield Finding(route.title, "ok", f"{versions[0]}, for the route {route.name}", state="works")
         except importlib.metadata.PackageNotFoundError:
             fix = f"Optional: `python -m utils setup {route.extra}` adds the route {route.name}."
-            yield Finding(route.title, "warn", "not installed", fix)
+            yield Finding(route.title, "warn", "not installed", fix if route.extra else SETUP, "missing package")
 
 
 def _providers() -> Iterator[Finding]:
@@ -149,7 +164,7 @@ def _gpu() -> Finding:
     if command:
         try:
             query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-            found = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+            found = subprocess.run(query, capture_output=True, text=True, timeout=2, check=True).stdout.strip()
             return Finding("GPU", "ok", found.replace("\n", "; "))
         except (OSError, subprocess.SubprocessError):
             return Finding("GPU", "warn", "NVIDIA's driver does not answer", "Not needed: the lessons run without it.")
@@ -160,7 +175,8 @@ def _real_weights() -> Finding:
     found = {m.name for m in catalog.load().models.values() for name in _hugging_face(m) if downloaded(name)}
     if found:
         return Finding("Real Phi weights", "ok", ", ".join(sorted(found)))
-    return Finding("Real Phi weights", "warn", "none on this machine", "Optional: lesson 00 says how to get them.")
+    command = f"python -m utils fetch {catalog.load().routes['onnx'].live} --for onnx"
+    return Finding("Real Phi weights", "warn", "none on this machine", f"Optional: `{command}` gets some.")
 
 
 def _hugging_face(model: catalog.Model) -> list[str]:
@@ -191,34 +207,36 @@ def _servers() -> list[Finding]:
 
 
 def _server(route: catalog.Route) -> Finding:
-    def note(detail: str, fix: str) -> Finding:
-        return Finding(route.title, "warn", f"{detail}: a pocket model answers", f"Optional: {fix}")
+    def note(state: State, detail: str, fix: str) -> Finding:
+        return Finding(route.title, "warn", f"{detail}: a pocket model answers", f"Optional: {fix}", state)
 
     own = address.own_endpoint(route)
     try:
         for package in route.packages.values():
             importlib.metadata.version(package)
         if route.status == "retired" and not own:
-            return note("switched off", route.instead or "")
+            return note("retired", "switched off", route.instead or "")
         if route.endpoint is None and not own:
-            return note("no endpoint", f"set {route.endpoint_variable} and {route.key_variable}.")
-        if route.key_variable and not own and not address.key_of(route):
-            return note("no key", f"set {route.key_variable}.")
+            return note("no key", "no endpoint", f"set {route.endpoint_variable} and {route.key_variable}.")
+        if address.lacks_key(route):
+            return note("no key", "no key", f"set {route.key_variable}.")
         url, before = address.endpoint(route), time.perf_counter()
         if not address.reachable(url):
-            return note(f"does not answer at {url}", route.start or "is the network there?")
+            return note("not running", f"does not answer at {url}", route.start or "is the network there?")
     except importlib.metadata.PackageNotFoundError:
-        return Finding(route.title, "warn", "its client is not installed", SETUP)
+        return Finding(route.title, "warn", "its client is not installed", SETUP, "missing package")
     except BackendError as error:
-        return Finding(route.title, "warn", "cannot be asked", str(error))
+        return Finding(route.title, "warn", "cannot be asked", str(error), "wrong setting")
     milliseconds = 1000 * (time.perf_counter() - before)
     if route.name != "ollama":
-        return Finding(route.title, "ok", f"connects to {url} in {milliseconds:.0f} ms")
+        return Finding(route.title, "ok", f"connects to {url} in {milliseconds:.0f} ms", state="works")
     models = address.ollama_models(url)
     if models is None:
-        return note(f"something else answers at {url}", "is OLLAMA_HOST right?")
+        return note("not running", f"something else answers at {url}", "is OLLAMA_HOST right?")
     names = ", ".join(sorted(name for name in models if not name.endswith(":latest"))[:5])
-    return Finding(route.title, "ok", f"at {url}, with {names or 'no model yet: `ollama pull phi3.5` gets one'}")
+    first = catalog.load().models[route.live].ids[route.name]
+    detail = f"at {url} in {milliseconds:.0f} ms, with {names or f'no model yet: `ollama pull {first}` gets one'}"
+    return Finding(route.title, "ok", detail, state="works")
 
 
 def _keys() -> Iterator[Finding]:

@@ -806,6 +806,26 @@ def test_a_client_that_stops_reading_neither_fills_the_memory_nor_keeps_the_serv
         assert time.monotonic() - start < 8 and not held._thread.is_alive()
 
 
+def test_a_client_that_stops_reading_gives_its_slot_back(served, monkeypatch):
+    def flood(self, messages, options):
+        self.running += 1
+        try:
+            for number in range(1, 100_000):
+                yield Chunk("x" * 100_000, number)
+        finally:
+            self.ended += 1
+
+    slow = Slow(threading.Event())
+    monkeypatch.setattr(Slow, "stream", flood)
+    monkeypatch.setattr(patience, "UNREAD_S", 0.5)
+    monkeypatch.setitem(served.engine._backends, MODEL, slow)
+    body = json.dumps({"model": MODEL, "messages": ASKED, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((urlsplit(served.url).hostname, urlsplit(served.url).port)) as connection:
+        connection.sendall(head.encode() + body)
+        assert within(5, lambda: slow.ended == 1)  # although the connection is open on our side
+
+
 def test_an_error_in_mid_stream_reaches_the_client(served, monkeypatch):
     def breaks(self, messages, options):
         yield Chunk("Half", 1)

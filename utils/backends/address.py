@@ -90,7 +90,7 @@ def _course_server() -> Server:
 def _live(route: Route, name: str, row: Model | None) -> Address:
     url = endpoint(route)
     key = key_of(route)
-    if _lacks_key(route):
+    if lacks_key(route):
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
             "or use mode 'offline' to be answered by a pocket model."
@@ -119,7 +119,7 @@ def key_variable(route: Route) -> str | None:
     return route.key_variable or ("OLLAMA_API_KEY" if route.name == "ollama" else None)
 
 
-def _lacks_key(route: Route) -> bool:
+def lacks_key(route: Route) -> bool:
     """Whether the service wants a key and there is none. A server of one's own in the place of a public one may want
     none; where there is only one's own, the resource of a cloud, only one on this machine."""
     if not route.key_variable or key_of(route):
@@ -179,7 +179,7 @@ def _is_loopback(host: str) -> bool:
 
 def _answers(route: Route, name: str, row: Model | None) -> bool:
     """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
-    if _lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
+    if lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
         return False
     url = endpoint(route)
     if not reachable(url):

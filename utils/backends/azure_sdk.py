@@ -31,6 +31,8 @@ from utils.core import Chunk, Message, Options
 class AzureBackend(HostedBackend):
     """A server that speaks Azure AI Inference's wire format."""
 
+    lists = False
+
     def __init__(self, address: Address) -> None:
         super().__init__(address)
         session = requests.Session()

@@ -31,6 +31,9 @@ def _by_service(route: Route) -> Callable[[str], bool]:
     if route.status == "retired" and not address.own_endpoint(route):
         raise BackendError(f"switched off. {route.instead}")
     backend = cast(HostedBackend, connect(route.name, mode="live"))
+    if not backend.lists:
+        backend.close()
+        raise BackendError("its interface names one model only and gives no list.")
     try:
         offered = set(backend.models())
     except Exception as error:
@@ -49,7 +52,8 @@ def _by_hub() -> Callable[[str], bool]:
     def offers(known: str) -> bool:
         repo, inside = parts(known)
         try:
-            files = [file.rfilename for file in HfApi().model_info(repo, timeout=HUB_S).siblings or ()]
+            info = HfApi(token=catalog.variable("HF_TOKEN")).model_info(repo, timeout=HUB_S)
+            files = [file.rfilename for file in info.siblings or ()]
         except Exception as error:
             ours = explained(error, repo, constants.ENDPOINT)
             if isinstance(ours, UnknownModel):

@@ -32,6 +32,7 @@ class HostedBackend(ABC):
     """
 
     client: Any
+    lists = True  # whether `models` gives all that the server offers, and not only the model it is asked for
 
     first_s, between_s = FIRST_S, BETWEEN_S
 

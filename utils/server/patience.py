@@ -1,4 +1,4 @@
-"""How long a connection may take to bring a request: uvicorn itself would wait for ever."""
+"""How long a client may take to bring a request and to read its answer: uvicorn itself would wait for ever."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_S = 30.0  # from the connection, or a request's first byte, to its last
+UNREAD_S = 60.0  # with an answer waiting for it
 
 
 class Patient(H11Protocol):
-    """Hangs up on a client that sends a request too slowly, or none at all."""
+    """Hangs up on a client that sends a request too slowly, or none at all, or that does not read what it asked for."""
 
     _late: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
@@ -29,15 +31,31 @@ class Patient(H11Protocol):
         else:
             self._in_time()
 
+    def pause_writing(self) -> None:
+        """More has been written than the client has read."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._is_read()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._in_time()
+        self._is_read()
         super().connection_lost(exc)
 
     def _in_time(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 def settings() -> dict[str, Any]:
