@@ -27,6 +27,7 @@ from utils.errors import (
     TimedOut,
     TooLong,
     UnknownModel,
+    Unsupported,
 )
 
 MODEL = "phi-3.5-mini"
@@ -199,6 +200,20 @@ def test_9_10_a_wait_may_be_a_date(seconds, kept):
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
     wait = Trouble(429, "slow down", until).wait_s
     assert (wait is not None and 0 <= wait <= seconds) if kept else wait is None
+
+
+def test_an_option_that_the_server_ignores_is_told(served, wire):
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    kept, cut = answer(wire, '{"a"', ": 1}"), answer(wire, '{"a": 1')
+    backend, server = served(answer(wire, "Hi"), answer(wire, "Hi", " there"), kept, cut)
+    with fails(Unsupported, "sent no log-probabilities"):
+        complete(backend, "Hello!", Options(logprobs=True))
+    with fails(BadAnswer, "ignored the schema") as caught:
+        complete(backend, "Hello!", Options(schema=schema))
+    assert caught.value.partial == "Hi there"
+    assert complete(backend, "Hello!", Options(schema=schema)).text == '{"a": 1}'
+    assert complete(backend, "Hello!", Options(schema=schema, stop=("}",))).text == '{"a": 1'
+    assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), *((s, NotRunning) for s in (500, 502, 503, 529))])

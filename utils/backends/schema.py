@@ -1,10 +1,12 @@
 """JSON schemas made so narrow that a small model comes to an end: what fits the narrow one fits the given one.
 
 Left to itself a tiny model may write digits, letters or blanks for ever, all of which an open schema allows.
+A server is given the schema as it is; `fits` tells afterwards whether it kept to it.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 LETTERS = 300  # of a text
@@ -21,6 +23,19 @@ def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with limits where it has none."""
     bounded: dict[str, Any] = _bounded(schema)
     return BLANKS | bounded
+
+
+def fits(text: str, schema: dict[str, Any]) -> bool:
+    """Whether `text` is JSON that follows the schema; a schema that is itself wrong forbids nothing."""
+    import jsonschema  # here: only an answer to a schema needs it
+
+    try:
+        jsonschema.validate(json.loads(text), schema)
+    except (ValueError, jsonschema.ValidationError):
+        return False
+    except jsonschema.SchemaError:  # the server took it, whatever it means by it
+        pass
+    return True
 
 
 def _bounded(schema: Any) -> Any:
