@@ -6,6 +6,7 @@ It knows the files of a Hugging Face model folder. It does not know whether the 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,6 +52,22 @@ def check_fetched(files: Iterable[Path]) -> None:
 def _refuse_pointer(start: bytes, where: str) -> None:
     if start == b"version ":
         raise BadModel(f"{where} is a git-lfs pointer, not the weights. Run `git lfs pull`.")
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the weights are. Raises BadModel."""
+    return sum(
+        math.prod(row["shape"])
+        for file in check(folder)
+        for name, row in _header(file).items()
+        if name != "__metadata__"
+    )
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        return dict(json.loads(stream.read(length)))
 
 
 def _shards(index: Path) -> list[Path]:

@@ -110,7 +110,7 @@ class Engine:
     @property
     def loaded(self) -> tuple[str, ...]:
         """The given models in memory."""
-        return tuple(self._backends)
+        return tuple(dict.fromkeys([*self._embedders, *self._backends]))
 
     async def chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         """The answer, piece by piece; a client that reads slowly slows the model down. Raises BackendError."""
@@ -144,22 +144,38 @@ class Engine:
     @asynccontextmanager
     async def _used(self, name: str) -> AsyncIterator[Runtime]:
         """The model, loaded, which stays so meanwhile. Raises BackendError."""
+        async with self._busy(name):
+            yield await self._backend(name)
+
+    @asynccontextmanager
+    async def _busy(self, name: str) -> AsyncIterator[None]:
+        """While a model answers: it stays in memory."""
         self._answering[name] += 1
         try:
-            yield await self._backend(name)
+            yield
         finally:
             self._answering[name] -= 1
             if name in self._leaving:
                 self.unload(name)
 
-    async def vectors(self, entry: Entry, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        """An embedding of each text, and the tokens of all of them. Raises BackendError."""
+    async def vectors(self, entry: Entry, texts: Sequence[str], *, cut: bool = False) -> tuple[list[list[float]], int]:
+        """An embedding of each text, and the tokens of all of them; `cut`: as in `Embedder`. Raises BackendError."""
+        name = entry.base
+        async with self._turn(name), self._busy(name):
+            embedder = await self._embedder(name)
+            made = [
+                await run_in_threadpool(embedder, text, cut=cut) for text in texts
+            ]  # a client may leave between
+        return [vector for vector, _ in made], sum(tokens for _, tokens in made)
+
+    async def _embedder(self, name: str) -> Embedder:
         async with self._loading:
-            if entry.base not in self._embedders:
+            if name not in self._embedders:
                 from utils.server.embed import Embedder  # here: PyTorch takes seconds, and few need it
 
-                self._embedders[entry.base] = await run_in_threadpool(Embedder, self.folder(entry.base))
-        return await run_in_threadpool(self._embedders[entry.base], texts)
+                self._make_room(name)
+                self._embedders[name] = await run_in_threadpool(Embedder, self.folder(name))
+            return self._embedders[name]
 
     async def context(self, job: Job, answer: str) -> list[int]:
         """The tokens of a request and its answer, for `Job.before` of the next one. Raises BackendError."""
@@ -181,8 +197,9 @@ class Engine:
 
     def _make_room(self, name: str) -> None:
         """Frees models that nobody is asking, those asked longest ago first, until `name` fits beside the others."""
-        for other in list(self._backends):
-            if sum(map(self._bytes, [name, *self._backends])) > self._memory and not self._answering[other]:
+        for other in self.loaded:
+            together = [name, *self._backends, *self._embedders]
+            if sum(map(self._bytes, together)) > self._memory and not self._answering[other]:
                 self.unload(other)
 
     def _bytes(self, name: str) -> int:
@@ -207,9 +224,11 @@ class Engine:
         """Frees a model's memory, at once or after the answers in progress; the next request loads it again."""
         if self._answering[name]:
             self._leaving.add(name)
-        elif name in self._backends:
+        else:
             self._leaving.discard(name)
-            self._backends.pop(name).close()
+            self._embedders.pop(name, None)
+            if name in self._backends:
+                self._backends.pop(name).close()
 
     def close(self) -> None:
         """Frees all models, once the answers in progress have ended; what is asked after that loads them again."""

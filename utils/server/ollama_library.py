@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from utils.errors import Unsupported
+from utils.pocket import weights
 from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import SETTINGS, now, settings
@@ -110,7 +111,7 @@ async def show(request: Request) -> Response:
         "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
         "template": entry.template or _template(folder),
         "system": entry.system,
-        "details": _details(config),
+        "details": _details(engine, entry),
         "model_info": facts,
         "capabilities": ["completion", "embedding"],
         "modified_at": now(),
@@ -136,14 +137,14 @@ def _template(folder: Path) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def _details(config: dict[str, Any]) -> dict[str, Any]:
-    family = config["model_type"]
+def _details(engine: Engine, entry: Entry) -> dict[str, Any]:
+    family = engine.config(entry.base)["model_type"]
     return {
-        "parent_model": "",
+        "parent_model": "" if entry.name == entry.base else entry.base,
         "format": "safetensors",
         "family": family,
         "families": [family],
-        "parameter_size": "",
+        "parameter_size": f"{weights.parameters(engine.folder(entry.base)) / 1e6:.1f}M",
         "quantization_level": "F16",
     }
 
@@ -156,7 +157,7 @@ def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
         "size": sum(file.stat().st_size for file in _weights(folder)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
-        "details": _details(engine.config(entry.base)),
+        "details": _details(engine, entry),
     }
 
 
