@@ -19,6 +19,10 @@ ONE = ("items", "additionalProperties")  # keywords that hold a schema
 MANY = ("properties", "$defs", "definitions", "anyOf", "allOf", "prefixItems")  # and those that hold several
 
 
+COMBINED = {"$ref", "allOf", "anyOf", "oneOf", "if", "not", "patternProperties", "propertyNames", "dependentSchemas"}
+VALUE = {"anyOf": [{"type": kind} for kind in ("string", "integer", "boolean", "null")]}  # of a field nobody described
+
+
 def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with limits where it has none."""
     bounded: dict[str, Any] = _bounded(schema)
@@ -38,7 +42,7 @@ def fits(text: str, schema: dict[str, Any]) -> bool:
     return True
 
 
-def _bounded(schema: Any) -> Any:
+def _bounded(schema: Any, part: bool = False) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = dict(schema)
@@ -50,9 +54,20 @@ def _bounded(schema: Any) -> Any:
         if isinstance(inner, dict):
             made[name] = {key: _bounded(value) for key, value in inner.items()}
         elif isinstance(inner, list):
-            made[name] = [_bounded(value) for value in inner]
+            made[name] = [_bounded(value, part=name == "allOf") for value in inner]
     kinds = made.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) and not part:
+        made |= _fields(made)
     return {**_limits(made, kinds if isinstance(kinds, list) else [kinds]), **made}
+
+
+def _fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object has the fields that are described; where none is, some with simple values."""
+    if schema.keys() & COMBINED or schema.get("additionalProperties", True) is not True:
+        return {}
+    if not schema.get("properties"):
+        return {"additionalProperties": _bounded(VALUE), "maxProperties": schema.get("maxProperties", max(ITEMS, schema.get("minProperties", 0)))}
+    return {} if set(schema.get("required", ())) - schema["properties"].keys() else {"additionalProperties": False}
 
 
 def _limits(schema: dict[str, Any], kinds: list[Any]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
+from utils.backends.target import WEIGHTS
 from utils.core import Backend, Chunk, Message, Options
-from utils.errors import BackendError, RateLimited
+from utils.errors import BackendError, RateLimited, Unsupported
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
 from utils.server.pump import pumped
@@ -104,8 +105,19 @@ class Engine:
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
 
     def config(self, name: str) -> dict[str, Any]:
-        """A given model's own configuration."""
-        return dict(json.loads((self.folder(name) / "config.json").read_bytes()))
+        """A given model's own configuration, by the names that Hugging Face has for it."""
+        folder = self.folder(name)
+        if (folder / "config.json").exists():
+            return dict(json.loads((folder / "config.json").read_bytes()))
+        theirs = json.loads((folder / "genai_config.json").read_bytes())["model"]  # ONNX Runtime GenAI's
+        sizes = {size: theirs["decoder"][size] for size in ("hidden_size", "num_hidden_layers")}
+        return {"model_type": theirs["type"], "max_position_embeddings": theirs["context_length"], **sizes} | {
+            "vocab_size": theirs["vocab_size"]
+        }
+
+    def files(self, name: str) -> list[Path]:
+        """The files with a given model's weights."""
+        return sorted(file for pattern in WEIGHTS for file in self.folder(name).glob(pattern))
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -173,6 +185,8 @@ class Engine:
             if name not in self._embedders:
                 from utils.server.embed import Embedder  # here: PyTorch takes seconds, and few need it
 
+                if not any(file.suffix == ".safetensors" for file in self.files(name)):
+                    raise Unsupported(f"{name} makes no vectors here: that needs weights in the safetensors format.")
                 self._make_room(name)
                 self._embedders[name] = await run_in_threadpool(Embedder, self.folder(name))
             return self._embedders[name]
@@ -203,8 +217,8 @@ class Engine:
                 self.unload(other)
 
     def _bytes(self, name: str) -> int:
-        """What a model takes in memory: its weights, which lie on the disk in half the width."""
-        return 2 * sum(file.stat().st_size for file in self.folder(name).glob("*.safetensors"))
+        """What a model takes in memory: its weights, which as safetensors lie on the disk in half the width."""
+        return sum(file.stat().st_size * (2 if file.suffix == ".safetensors" else 1) for file in self.files(name))
 
     def keep(self, name: str, seconds: float | None) -> None:
         """Leaves a model in memory for so long from now (below 0: for ever; 0: not at all; None: as before)."""
