@@ -77,7 +77,7 @@ def test_the_small_catalogue_of_these_tests_is_valid(tmp_path):
         (("context = 8", "context = true"), "model 'tiny': context must be of type int, not True."),
         (("ids.onnx =", "ids.onix ="), "route 'onnx': no id for 'big'."),
         (('"owner/big"', '"big"'), "model 'big': an id for Hugging Face is owner/name."),
-        (("[[model]]", "[[modle]]"), "catalog.toml: unknown table 'modle'."),
+        (("[[model]]", "[[modle]]"), "catalog.toml, line 14: unknown table 'modle'."),
         (("[[route]]", "[[route"), "catalog.toml cannot be read:"),
     ],
 )

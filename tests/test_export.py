@@ -116,7 +116,9 @@ def test_what_a_killed_process_left_is_cleared(cache, builds):
     assert make() == final and left_in(cache) == [final.name]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ExportFailed("no")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ExportFailed("no"), KeyError("x")]
+)
 def test_whatever_stops_the_builder_nothing_is_left(cache, monkeypatch, error):
     def run(folder, precision, target, final):
         (target / "model.onnx").write_bytes(b"half")

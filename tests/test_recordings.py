@@ -4,7 +4,7 @@ import json
 import pytest
 
 from utils import Options, complete, connect, recordings
-from utils.errors import BadInput
+from utils.errors import BadInput, UnknownModel
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,23 @@ def test_what_was_saved_comes_back_as_a_recording(tmp_path, answer):
     assert (second.prompt, second.completion.text, second.hardware) == ("Grüße\u2028你好", "a\u2028b", "a laptop")
     assert first.hardware and len(first.date) == 10
     assert [json.loads(line)["answered_as"] for line in file.read_text().split("\n")[:2]] == ["pocket", "pocket"]
+
+
+def test_a_recording_is_played_again_as_slowly_as_it_came(tmp_path, answer):
+    file, slow = tmp_path / "answers.jsonl", tuple(0.1 + 0.02 * n for n in range(len(answer.arrivals)))
+    recordings.save(file, "What does SLM mean?", dataclasses.replace(answer, arrivals=slow, model="x"))
+    recordings.save(file, "Who?", dataclasses.replace(answer, text="", arrivals=()))
+    backend, pieces = recordings.Replay(file, "x"), []
+    shown = complete(backend, "What does SLM mean?", on_text=pieces.append)
+    assert (shown.text, shown.tokens, shown.finish_reason) == (answer.text, answer.tokens, answer.finish_reason)
+    assert (shown.badge, shown.model, shown.backend) == ("RECORDED", "x", "onnx")
+    assert len(pieces) == len(slow) and shown.head == answer.head
+    assert all(there >= here for here, there in zip(slow, shown.arrivals, strict=True))
+    with pytest.raises(BadInput, match=r"was not recorded\. There are: 'What does SLM mean\?'\."):
+        complete(backend, "Who?")
+    assert complete(recordings.Replay(file, answer.model), "Who?").text == ""
+    with pytest.raises(UnknownModel, match="no recording of y"):
+        recordings.Replay(file, "y")
 
 
 def test_a_recording_is_not_recorded_again(tmp_path, answer):

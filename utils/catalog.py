@@ -135,10 +135,10 @@ def load(file: Path = FILE) -> Catalog:
         tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogError(f"{file.name} cannot be read: {error}.") from None
-    unknown = set(tables) - {"route", "model", "key", "provider"}
-    if unknown:
-        raise CatalogError(f"{file.name}: unknown table {sorted(unknown)[0]!r}.")
     lines = text.splitlines()
+    for name in set(tables) - {"route", "model", "key", "provider"}:
+        line = next((n for n, line in enumerate(lines, 1) if re.match(rf"\W*{re.escape(name)}\b", line)), 1)
+        raise CatalogError(f"{file.name}, line {line}: unknown table {name!r}.")
     routes, models = _rows(tables, "route", Route, lines), _rows(tables, "model", Model, lines)
     keys, providers = _rows(tables, "key", Key, lines), _rows(tables, "provider", Provider, lines)
     catalog = Catalog(routes, models, keys, providers)

@@ -10,12 +10,14 @@ import datetime
 import json
 import os
 import platform
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.core import Completion
-from utils.errors import BadInput
+from utils.core import Chunk, Completion, Message, Options, Source, as_messages
+from utils.errors import BadInput, UnknownModel
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,50 @@ def load(file: str | os.PathLike[str]) -> list[Recording]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from None
     return [_read(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+class Replay:
+    """A backend that gives recorded answers again, as slowly as they came: for a room without a network.
+
+    `model`: which one's answers, where the file has several. What was recorded is the text and when its pieces came,
+    not where they ended, so the text is cut into as many pieces of equal length. Options cannot change a recording.
+    """
+
+    source: Source = "recorded"
+
+    def __init__(self, file: str | os.PathLike[str], model: str | None = None) -> None:
+        found = [row for row in load(file) if model in (None, row.completion.model)]
+        if not found:
+            raise UnknownModel(f"{file} has no recording{f' of {model}' if model else ''}.")
+        self.name, self.model = found[0].completion.backend, found[0].completion.model
+        self._rows = {row.prompt: row.completion for row in found if row.completion.model == self.model}
+
+    def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
+        """The recorded answer to the last message. Raises BadInput for a question that was not recorded."""
+        question = as_messages(messages)[-1]["content"]
+        answer = self._rows.get(question) if isinstance(question, str) else None
+        if answer is None:
+            raise BadInput(f"This question was not recorded. There are: {', '.join(map(repr, self._rows))}.")
+        return _again(answer)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _again(answer: Completion) -> Iterator[Chunk]:
+    pieces = max(1, len(answer.arrivals))
+    cuts = [len(answer.text) * n // pieces for n in range(pieces + 1)]
+    before = 0.0
+    for number, arrival in enumerate(answer.arrivals or (0.0,), 1):
+        time.sleep(max(0.0, arrival - before))
+        before, last = arrival, number == pieces
+        yield Chunk(
+            answer.text[cuts[number - 1] : cuts[number]],
+            answer.tokens if last else answer.head if number == 1 else None,
+            answer.logprobs if last else None,
+            answer.prompt_tokens if last else None,
+            answer.finish_reason if last else None,
+        )
 
 
 def _read(line: str, where: str) -> Recording:

@@ -22,11 +22,15 @@ COMMIT = "c" * 40
 FILES = {f"{INSIDE}/genai_config.json": b"{}", f"{INSIDE}/model.onnx.data": os.urandom(11_000_000), "gpu/x.onnx": b"x"}
 
 
+def git_hash(data):
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     """What huggingface_hub asks of a hub: the list of files, and each of them, whole or from some byte on."""
 
     protocol_version = "HTTP/1.1"
-    damaged = False
+    damaged = ""  # what the names of the files end in that are spoilt
     asked: list = []  # noqa: RUF012 - what came, for the tests to look at
 
     def do_GET(self):
@@ -45,12 +49,12 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if not path.startswith(f"/{REPO}/") or name not in FILES:
             return self.json({"error": "not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         data, start = FILES[name], 0
-        etag = hashlib.sha256(data).hexdigest() if name.endswith(".data") else hashlib.sha1(data).hexdigest()
+        etag = hashlib.sha256(data).hexdigest() if name.endswith(".data") else git_hash(data)
         if wanted := re.match(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(wanted[1])
         if self.command == "GET":
             self.asked.append((name, start))
-            if self.damaged:
+            if self.damaged and name.endswith(self.damaged):
                 data = data[:-1] + bytes([data[-1] ^ 1])
         self.send_response(206 if wanted else 200)
         if wanted:
@@ -85,7 +89,7 @@ def served(handler):
 
 @pytest.fixture
 def hub():
-    Hub.damaged = False
+    Hub.damaged = ""
     Hub.asked.clear()
     with served(Hub) as address:
         yield address
@@ -124,11 +128,12 @@ def test_a_download_goes_on_where_it_stopped(hub, tmp_path):
     assert (name, 7_000_000) in Hub.asked
 
 
-def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path):
-    Hub.damaged = True
+@pytest.mark.parametrize("damaged", [".data", ".json"])
+def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path, damaged):
+    Hub.damaged = damaged
     done = run(hub, tmp_path, "phi-3.5-mini")
     assert done.returncode == 1 and "was damaged on its way and has been deleted" in done.stderr
-    Hub.damaged = False
+    Hub.damaged = ""
     again = run(hub, tmp_path, "phi-3.5-mini")
     assert again.returncode == 0, again.stderr
     assert not list(tmp_path.rglob("*.part"))
@@ -174,8 +179,10 @@ class Ollama(http.server.BaseHTTPRequestHandler):
     """An Ollama server's /api/pull: lines of progress, or an error."""
 
     lines: tuple = ()
+    keys: list = []  # noqa: RUF012 - for the tests to look at
 
     def do_POST(self):
+        self.keys.append(self.headers.get("Authorization"))
         self.send_response(200)
         self.end_headers()
         for line in self.lines:
@@ -192,13 +199,32 @@ def ollama(monkeypatch):
         yield Ollama
 
 
-def test_ollama_tells_how_far_it_is(ollama):
-    layer = [{"status": "pulling abc", "total": 2_200_000_000, "completed": n * 22_000_000} for n in range(101)]
-    ollama.lines = [{"status": "pulling manifest"}, *layer, {"status": "success"}]
+def test_ollama_tells_how_far_it_is(ollama, capsys):
+    layer = [{"status": "pulling abc", "total": 2_200_000_000, "completed": n * 22_000_000} for n in range(50, 101)]
+    small = {"status": "pulling def", "total": 500, "completed": 500}
+    ollama.lines = [{"status": "pulling manifest"}, *layer, small, {"status": "success"}]
     said = []
     fetch("phi-3.5-mini", "ollama", said.append)
-    assert said[0] == "pulling manifest" and said[-1] == "Ready: Ollama has phi3.5"
-    assert "pulling abc: 1.10 of 2.20 GB" in said and len(said) < 20
+    assert re.fullmatch(r"phi3\.5: 2\.2 GB, less what http://127\.0\.0\.1:\d+ has of it already", said[0])
+    assert said[-3:] == ["pulling manifest", "success", "Ready: Ollama has phi3.5"]
+    bars = re.sub(r"\x1b\[A", "", capsys.readouterr().err)
+    assert re.search(r"pulling abc: +50%.*1\.10G/2\.20G", bars) and "pulling abc: 100%" in bars
+    assert "pulling def: 100%" in bars and "500/500" in bars
+
+
+def test_a_disk_without_room_is_noted(ollama, monkeypatch):
+    ollama.lines = [{"status": "success"}]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=1e9))
+    said = []
+    fetch("phi-3.5-mini", "ollama", said.append)
+    assert said[1].startswith("Note: only 1.0 GB are free on the disk of ")
+
+
+def test_ollama_is_given_its_key(ollama, monkeypatch):
+    monkeypatch.setenv("OLLAMA_API_KEY", "Secret-1")
+    ollama.lines = [{"status": "success"}]
+    fetch("phi-3.5-mini", "ollama", print)
+    assert ollama.keys[-1] == "Bearer Secret-1"
 
 
 def test_a_model_that_is_larger_than_the_memory_is_noted_first(ollama, monkeypatch):

@@ -5,11 +5,13 @@ import sys
 import types
 import urllib.error
 import urllib.request
+from contextlib import closing
 
 import pytest
 
 from utils import Options, complete, connect, pocket
-from utils.errors import BadInput, BadModel, NotInstalled, Unsupported
+from utils.backends.target import Target
+from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
 MODEL = "pocket-phi-3-mini"
@@ -140,6 +142,39 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setenv("OPENVINO_DEVICE", "NPU")
     with pytest.raises(BadInput, match="OpenVINO finds no NPU on this machine, only CPU: see OPENVINO_DEVICE"):
         connect("openvino", mode="offline")
+
+
+def test_the_pipeline_for_an_npu_answers_like_the_other_one():
+    """On the processor: no NPU was at hand."""
+    from utils.backends import openvino
+
+    with closing(connect("openvino", mode="offline")) as usual:
+        target = Target(model=MODEL, source="pocket", folder=usual.folder, precision="fp32")
+        with closing(openvino.OneByOneBackend(target, "CPU")) as backend:
+            assert complete(backend, QUESTION).text == complete(usual, QUESTION).text
+            drawn = Options(temperature=1.5, seed=4, max_tokens=12, stop=("e",))
+            assert complete(backend, QUESTION, drawn).text == complete(backend, QUESTION, drawn).text
+            assert complete(backend, QUESTION, Options(max_tokens=3)).tokens == 3
+            stream = backend.stream([{"role": "user", "content": QUESTION}], Options())
+            assert next(stream).text
+            with pytest.raises(BackendError, match="one answer at a time"):
+                complete(backend, QUESTION)
+            stream.close()  # in the middle of its answer
+            with pytest.raises(Unsupported, match="OPENVINO_DEVICE=CPU"):
+                complete(backend, QUESTION, Options(logprobs=True))
+            assert complete(backend, QUESTION).finish_reason == "stop"
+
+
+def test_an_npu_is_given_fixed_lengths(monkeypatch):
+    from utils.backends import openvino
+
+    opened, real = [], openvino.genai.LLMPipeline
+    monkeypatch.setenv("OPENVINO_DEVICE", "npu")
+    monkeypatch.setattr(openvino.ov, "Core", lambda: types.SimpleNamespace(available_devices=["CPU", "NPU"]))
+    monkeypatch.setattr(openvino.genai, "LLMPipeline", lambda *a, **k: opened.append((a[1], k)) or real(a[0], "CPU"))
+    with closing(connect("openvino", mode="offline")) as backend:
+        assert opened == [("NPU", {"MAX_PROMPT_LEN": 1024, "MIN_RESPONSE_LEN": 512})]
+        assert backend.context == 1024 and complete(backend, QUESTION, Options(max_tokens=5)).text
 
 
 def test_llama_cpp_can_be_closed_at_once():

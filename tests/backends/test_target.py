@@ -4,7 +4,7 @@ import pytest
 
 from utils import catalog, pocket
 from utils.backends.target import Target, downloaded, resolve
-from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
+from utils.errors import BadInput, BadModel, NotInstalled, UnknownModel, Unsupported
 
 POCKET = "pocket-phi-3-mini"
 ONNX_PHI = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
@@ -37,6 +37,17 @@ def test_a_download_without_its_weights_does_not_count(tmp_path, monkeypatch):
     assert downloaded("someone/small-model") is None
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "model.gguf", "openvino_model.bin"])
+def test_a_git_lfs_pointer_of_any_format_is_told(tmp_path, name):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (tmp_path / "other.safetensors").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(BadModel, match=f"{name} of {tmp_path.name} is a git-lfs pointer"):
+        target("onnx", str(tmp_path), "auto")
+    (tmp_path / name).unlink()
+    assert target("onnx", str(tmp_path), "auto").folder == tmp_path
+
+
 def target(route, wanted, mode):
     return resolve(catalog.load().routes[route], wanted, mode)
 
@@ -44,7 +55,8 @@ def target(route, wanted, mode):
 @pytest.mark.parametrize("route", ["onnx", "transformers"])
 @pytest.mark.parametrize(("wanted", "mode"), [(None, "offline"), (None, "auto"), (POCKET, "offline"), (POCKET, "auto")])
 def test_without_real_weights_the_pocket_model_answers_and_says_so(route, wanted, mode):
-    want = Target(model=POCKET, source="pocket", folder=pocket.folder(POCKET), precision="fp32")
+    usual = {"onnx": "fp32", "transformers": "auto"}[route]
+    want = Target(model=POCKET, source="pocket", folder=pocket.folder(POCKET), precision=usual)
     assert target(route, wanted, mode) == want
 
 
@@ -121,7 +133,13 @@ def test_a_stand_in_never_bears_the_real_name():
             BadInput,
             "pocket-phi-3-mini is a pocket model, but mode 'live' means the real thing.",
         ),
-        ("transformers", f"{POCKET}:int4", "auto", Unsupported, "The route transformers has no int4. It has: fp32."),
+        (
+            "transformers",
+            f"{POCKET}:int4",
+            "auto",
+            Unsupported,
+            "The route transformers has no int4. It has: auto",
+        ),
         ("onnx", "phi-3.5-mini", "live", NotInstalled, "`python -m utils fetch phi-3.5-mini --for onnx`"),
         (
             "transformers",

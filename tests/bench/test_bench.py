@@ -42,9 +42,11 @@ def test_other_runtimes_say_their_own_speed(beside):
 def test_the_server_is_measured_from_outside(monkeypatch):
     for name, value in {"CLIENTS": 3, "REQUESTS": 6, "WARM": 2, "IDLE": 20}.items():
         monkeypatch.setattr(server, name, value)
-    first, each, crowd, idle, growth = server.rows(1)
+    first, each, crowd, slots, idle, growth, startup = server.rows(1)
     assert first.result.theirs > 0 and each.result.theirs > 0 and first.at == each.at == "added"
     assert crowd.result.ratio >= 1 and idle.result.theirs == 65536 and growth.result.ratio > 0
+    assert slots.result.ours > 0 and slots.result.theirs > 0 and slots.kept is None
+    assert 0.1 < startup.result.ours < 60 and startup.result.theirs == 2
 
 
 def test_the_first_output_is_timed_not_the_end():

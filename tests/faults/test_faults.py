@@ -5,13 +5,16 @@ import threading
 import time
 import traceback
 import types
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from loopback import KEY, KEYS, ROUTES, VARIABLES, WIRES, FaultServer, answer, begin, error, head, piece, reset
 
 from utils import Options, complete, connect
 from utils.backends import address, hosted, stream
+from utils.backends.trouble import Trouble
 from utils.errors import (
     BackendError,
     BadAnswer,
@@ -24,6 +27,7 @@ from utils.errors import (
     TimedOut,
     TooLong,
     UnknownModel,
+    Unsupported,
 )
 
 MODEL = "phi-3.5-mini"
@@ -191,6 +195,27 @@ def test_10_a_long_wait_is_told_at_once(served, wire):
     assert len(server.requests) == 1 and time.monotonic() - before < 1
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(2, True), (3600, False)])
+def test_9_10_a_wait_may_be_a_date(seconds, kept):
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+    wait = Trouble(429, "slow down", until).wait_s
+    assert (wait is not None and 0 <= wait <= seconds) if kept else wait is None
+
+
+def test_an_option_that_the_server_ignores_is_told(served, wire):
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    kept, cut = answer(wire, '{"a"', ": 1}"), answer(wire, '{"a": 1')
+    backend, server = served(answer(wire, "Hi"), answer(wire, "Hi", " there"), kept, cut)
+    with fails(Unsupported, "sent no log-probabilities"):
+        complete(backend, "Hello!", Options(logprobs=True))
+    with fails(BadAnswer, "ignored the schema") as caught:
+        complete(backend, "Hello!", Options(schema=schema))
+    assert caught.value.partial == "Hi there"
+    assert complete(backend, "Hello!", Options(schema=schema)).text == '{"a": 1}'
+    assert complete(backend, "Hello!", Options(schema=schema, stop=("}",))).text == '{"a": 1'
+    assert len(server.requests) == 4
+
+
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), *((s, NotRunning) for s in (500, 502, 503, 529))])
 def test_11_12_three_tries_at_most(served, wire, status, kind):
     backend, server = served(error(wire, status, "busy"))
@@ -209,6 +234,8 @@ def test_14_a_prompt_that_the_server_would_cut_is_warned_of(served, wire):
     backend, _ = served(answer(wire, "Hi"))
     with pytest.warns(UserWarning, match=r"about 5,000 tokens, but the context is 4,096.*num_ctx"):
         complete(backend, "hut " * 5000)
+    with pytest.warns(UserWarning, match=r"about 5,000 tokens"):
+        complete(backend, "屋" * 5000)
     backend.num_ctx = 8192
     assert complete(backend, "hut " * 5000).text == "Hi"
 
@@ -282,6 +309,47 @@ def test_17_comments_are_no_answer(served, wire):
     with fails(BackendError, "No answer within|no answer of a model"):
         complete(backend, "Hello!")
     assert time.monotonic() - before < 3
+
+
+def test_17_a_head_that_comes_late_is_no_answer(served, wire):
+    """Every byte of it comes in time for a reader's own limit, all of it too late; and then nothing ends."""
+
+    def dribble(connection):
+        for byte in begin(wire):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.01)
+        for _ in range(100):
+            connection.sendall(b"\n" if wire == "ollama" else b": wait\n\n")
+            time.sleep(0.1)
+
+    backend, _ = served(dribble, SLM_TIMEOUT="0.5")
+    before = time.monotonic()
+    with fails(BackendError, "No answer within|no answer of a model"):
+        complete(backend, "Hello!")
+    assert time.monotonic() - before < 4
+
+
+@pytest.mark.parametrize("wire", ["openai", "ollama"])
+def test_6_a_list_that_does_not_end_is_not_waited_for(served, wire, monkeypatch):
+    monkeypatch.setattr(hosted, "OFFERS_S", 0.5)
+    backend, server = served(error(wire, 404, "no such model"))
+    hears = server._serve
+
+    def trickles(connection):
+        if len(server.requests) < 1:
+            return hears(connection)
+        with connection, suppress(OSError):  # nobody waits for the whole of it
+            connection.recv(65536)
+            connection.sendall(head(200, "application/json") + b"[")
+            for _ in range(60):
+                connection.sendall(b" ")
+                time.sleep(0.1)
+
+    monkeypatch.setattr(server, "_serve", trickles)
+    before = time.monotonic()
+    with fails(UnknownModel, "Ask the service for its list"):
+        complete(backend, "Hello!")
+    assert time.monotonic() - before < 4
 
 
 def test_18_silence_in_mid_stream(served, wire):

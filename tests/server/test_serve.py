@@ -11,8 +11,9 @@ import urllib.request
 import ollama
 import pytest
 
-from utils import pocket, server
+from utils import catalog, pocket, server
 from utils.cli import main
+from utils.pocket import export
 
 
 def start(*arguments):
@@ -66,7 +67,8 @@ def test_a_port_that_is_taken_is_said():
     ("arguments", "said"),
     [
         (("--port", "99999"), "Port 99999 of 127.0.0.1 cannot be used"),
-        (("--model", "no-such-folder"), "no-such-folder is neither a pocket model"),
+        (("--model", "no-such-folder"), "no-such-folder is neither a model of the catalogue"),
+        (("--model", "phi-3.5-mini"), "Download it with `python -m utils fetch phi-3.5-mini --for onnx`"),
         (("--route", "nim"), "runs its models on onnx, transformers"),
         (("--slots", "0"), "slots is 0, but it must be 1 or more"),
     ],
@@ -75,6 +77,33 @@ def test_what_cannot_be_served_is_said(capsys, arguments, said):
     assert main(["serve", *arguments]) == 1
     told = capsys.readouterr().err
     assert said in told and "Traceback" not in told
+
+
+def test_a_real_model_that_was_fetched_is_served_in_its_own_format(tmp_path, monkeypatch):
+    """A pocket model's export in the place of Phi-3.5-mini's: a folder of ONNX files without the makers' own."""
+    known = "microsoft/Phi-3.5-mini-instruct-onnx/cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
+    assert catalog.load().models["phi-3.5-mini"].ids["onnx"] == known
+    owner, repository, inside = known.split("/", 2)
+    home = tmp_path / f"models--{owner}--{repository}"
+    shutil.copytree(export.made(pocket.folder("pocket-phi-3-mini"), "onnx-int4"), home / "snapshots" / "abc" / inside)
+    (home / "snapshots" / "abc" / inside / "config.json").unlink(missing_ok=True)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("abc")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    served = server.start("phi-3.5-mini")
+    try:
+        client = ollama.Client(served.url)
+        answer = client.chat("phi-3.5-mini", [{"role": "user", "content": "What is an SLM?"}])
+        assert answer.message.content and answer.load_duration > 1000
+        [row] = client.list().models
+        assert row.details.format == "onnx" and row.size > 1_000_000
+        shown = client.show("phi-3.5-mini")
+        assert shown.modelinfo["phi3.context_length"] == 1024 and "embedding" not in shown.capabilities
+        assert client.ps().models[0].context_length == 1024
+        with pytest.raises(ollama.ResponseError, match="makes no vectors here"):
+            client.embed("phi-3.5-mini", "Hello")
+    finally:
+        served.stop()
 
 
 def test_a_model_folder_of_ones_own_is_served(tmp_path):

@@ -87,6 +87,23 @@ def test_openai_in_pieces(client, expected, usage):
     assert [event.usage.completion_tokens for event in events if event.usage] == [expected.tokens] * usage
 
 
+def test_several_prompts_are_answered_in_their_order(client):
+    asked = {"model": MODEL, "max_tokens": 4, "temperature": 0}
+    alone = [client.completions.create(prompt=text, **asked) for text in ("Once upon", "The hut")]
+    answer = client.completions.create(prompt=["Once upon", "The hut"], n=2, **asked)
+    texts = [one.choices[0].text for one in alone]
+    assert [choice.text for choice in answer.choices] == [texts[0], texts[0], texts[1], texts[1]]
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    assert answer.usage.prompt_tokens == sum(one.usage.prompt_tokens for one in alone)
+    pieces = dict.fromkeys(range(2), "")
+    for event in client.completions.create(prompt=["Once upon", "The hut"], stream=True, **asked):
+        pieces[event.choices[0].index] += event.choices[0].text
+    assert list(pieces.values()) == texts
+    for prompt in ([], ["x"] * 17):
+        with pytest.raises(openai.BadRequestError, match="1 to 16 answers"):
+            client.completions.create(prompt=prompt, **asked)
+
+
 def test_openai_asynchronously(served, expected):
     async def ask():
         async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="x") as client:
@@ -372,10 +389,52 @@ def test_vectors_are_the_same_in_every_format(served, client, native):
     assert answer.data[1].embedding == pytest.approx(vectors[1], abs=1e-6) and answer.usage.prompt_tokens > 10
 
 
+def test_ollama_cuts_a_text_that_is_too_long_for_a_vector(native):
+    assert native.embed(MODEL, "hut " * 3000).prompt_eval_count == 1024
+    assert native.embed(MODEL, "hut " * 3000).embeddings == native.embed(MODEL, "hut " * 2000).embeddings
+    with pytest.raises(ollama.ResponseError, match="3,001 tokens long"):
+        native.embed(MODEL, "hut " * 3000, truncate=False)
+
+
+def test_what_makes_vectors_is_in_memory_and_leaves_it(native):
+    native.chat(MODEL, ASKED, options={"num_predict": 1}, keep_alive=0)
+    assert not native.ps().models
+    native.embed(MODEL, "Hello", keep_alive="5m")
+    assert [model.model for model in native.ps().models] == [f"{MODEL}:latest"]
+    native.embed(MODEL, "Hello", keep_alive=0)
+    assert not native.ps().models
+
+
+def test_vectors_wait_for_their_turn_and_stop_when_nobody_waits(monkeypatch):
+    made, go = [], threading.Event()
+
+    async def slow(name):
+        return lambda text, cut: (made.append(text) or go.wait(10), ([1.0], 1))[1]
+
+    async def ask():
+        busy = Engine(lambda name: None, lambda name: None, [MODEL])
+        busy._embedder = slow
+        first = asyncio.create_task(busy.vectors(Entry(MODEL, MODEL), ["a", "b", "c"]))
+        second = asyncio.create_task(busy.vectors(Entry(MODEL, MODEL), ["d"]))
+        await asyncio.sleep(0.1)
+        assert made == ["a"]  # the second has not begun: there is one slot
+        first.cancel()
+        go.set()
+        assert await second == ([[1.0]], 1)
+        assert made == ["a", "d"]
+        monkeypatch.setattr(engine, "WAITING", 0)
+        with pytest.raises(RateLimited):
+            await busy.vectors(Entry(MODEL, MODEL), ["e"])
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"input": ""}, "empty"),
+        ({"input": []}, "empty"),
+        ({"input": ["x"] * 2049}, "2,049 texts are too many for one request"),
         ({"input": "hut " * 3000}, "tokens long"),
         ({"input": "x", "dimensions": 3}, "have 256"),
     ],

@@ -151,3 +151,11 @@ def test_a_notebook_sees_the_widget_and_its_text(scripted):
     bundle = chat._repr_mimebundle_()
     assert bundle["text/plain"] == str(chat)
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == chat.box.model_id
+
+
+def test_an_answer_without_an_end_is_called_incomplete(scripted):
+    chat = Chat(scripted(["Half an"], reason=None))
+    chat.prompt.value = "Hello"
+    chat.send_button.click()
+    chat.job.join(10)
+    assert "incomplete" in chat.status.value and "Half an" in chat.view.value

@@ -10,7 +10,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def fetch(name: str, route: str, say: Callable[[str], object]) -> None:
     if not row.hosted or route == "ollama":
         _tell_memory(name, say)
     if route == "ollama":
-        _pull(address.endpoint(row), known, say)
+        _pull(name, row, known, say)
     elif row.hosted:
         raise BadInput(f"{row.title} runs its models itself: there is nothing to download. Set {row.key_variable}.")
     else:
@@ -90,6 +91,9 @@ def _download(known: str, say: Callable[[str], object]) -> None:
             if file.will_download and (file.file_size or 0) > LARGE:
                 _download_large(repo, file.filename, file.commit_hash, Path(file.local_path))
         folder = Path(snapshot_download(repo, allow_patterns=wanted, max_workers=2))
+        for file in plan:
+            if file.will_download:
+                _check_small(Path(file.local_path))
     except BackendError:
         raise
     except Exception as error:
@@ -151,6 +155,22 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
         part.replace(blobs / facts.etag)
 
 
+def _check_small(pointer: Path) -> None:
+    """The hub's library trusts what comes; its cache names each file by its hash: git's, or SHA-256 for a large one.
+
+    Windows may have a plain copy there, without that name. Raises BadModel, with nothing left behind.
+    """
+    blob = pointer.resolve()
+    if blob == pointer.absolute() or blob.stat().st_size > LARGE or not re.fullmatch("[0-9a-f]{40,64}", blob.name):
+        return
+    data = blob.read_bytes()
+    git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+    if blob.name not in (git.hexdigest(), hashlib.sha256(data).hexdigest()):
+        blob.unlink()
+        pointer.unlink()
+        raise BadModel(f"{pointer.name} was damaged on its way and has been deleted. Run the same command again.")
+
+
 def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
     """Our error for one of the hub's."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -169,32 +189,50 @@ def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
     return BackendError(f"The download of {repo} failed: {str(error)[:200]}. What came is kept; try again.")
 
 
-def _pull(url: str, known: str, say: Callable[[str], object]) -> None:
-    """Has an Ollama server fetch a model. Raises BackendError."""
+def _pull(name: str, route: Route, known: str, say: Callable[[str], object]) -> None:
+    """Has an Ollama server fetch a model, which it goes on with where it stopped. Raises BackendError."""
     import httpx
     import ollama
 
-    client = ollama.Client(url, trust_env=False, follow_redirects=False, timeout=httpx.Timeout(600, connect=10))
-    try:
-        for line in _progress(client.pull(known, stream=True)):
-            say(line)
-    except ollama.ResponseError as error:
-        raise UnknownModel(f"Ollama cannot pull {known}: {error.error[:200]}.") from None
-    except (ConnectionError, httpx.HTTPError):
-        row = catalog.load().routes["ollama"]
-        raise NotRunning(f"Ollama does not answer at {url}, or no longer. {row.start} What came is kept.") from None
-    finally:
-        client.close()  # type: ignore[no-untyped-call]
+    from utils.backends.ollama import OllamaBackend
+
+    where = address.Address(
+        route=route, model=name, source="live", id=known, url=address.endpoint(route), key=address.key_of(route)
+    )
+    if size := catalog.load().models[name].gigabytes.get("ollama"):
+        say(f"{known}: {size:.1f} GB, less what {where.url} has of it already")
+        free = shutil.disk_usage(Path.home()).free / GB
+        if where.loopback and size > free:
+            say(f"Note: only {free:.1f} GB are free on the disk of {Path.home()}. Ollama may use another.")
+    with closing(OllamaBackend(where)) as backend:
+        try:
+            _show(backend.client.pull(known, stream=True), say)
+        except ollama.ResponseError as error:
+            raise UnknownModel(f"Ollama cannot pull {known}: {error.error[:200]}.") from None
+        except (ConnectionError, httpx.HTTPError):
+            raise NotRunning(
+                f"Ollama does not answer at {where.url}, or no longer. {route.start} What came is kept."
+            ) from None
     say(f"Ready: Ollama has {known}")
 
 
-def _progress(parts: Iterable[Any]) -> Iterator[str]:
-    """A line for each new state, and for each tenth of a large file; the size first."""
-    told: tuple[str, int] | None = None
+def _show(parts: Iterable[Any], say: Callable[[str], object]) -> None:
+    """A bar with bytes and the time left for each file, a line for every other state."""
+    from tqdm import tqdm
+
+    told, bar = None, None
     for part in parts:
-        total, done = part.total or 0, part.completed or 0
-        tenth = 10 * done // total if total else 0
-        if (part.status, tenth) == told:
-            continue
-        told = (part.status, tenth)
-        yield f"{part.status}: {done / GB:.2f} of {total / GB:.2f} GB" if total else str(part.status)
+        if part.status != told:
+            told = part.status
+            if bar is not None:
+                bar.close()
+            bar = None
+            if part.total:
+                sizes: Any = {"total": part.total, "initial": part.completed or 0, "unit": "B", "unit_scale": True}
+                bar = tqdm(desc=told, **sizes)
+            else:
+                say(str(told))
+        if bar is not None:
+            bar.update((part.completed or bar.n) - bar.n)
+    if bar is not None:
+        bar.close()

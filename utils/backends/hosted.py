@@ -14,11 +14,12 @@ from contextlib import closing
 from typing import Any
 
 from utils import catalog
+from utils.backends import schema
 from utils.backends.address import Address
 from utils.backends.stream import BETWEEN_S, FIRST_S, Watch
 from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
-from utils.errors import BackendError, BadAnswer, BadInput, Interrupted
+from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, Unsupported
 
 TRIES = 3
 CONNECT_S = 10.0
@@ -86,7 +87,7 @@ class HostedBackend(ABC):
     def _tries(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         for attempt in range(1, TRIES + 1):
             watch = Watch(self.first_s, self.between_s)
-            answer = _Answer(options.max_tokens)
+            answer = _Answer(options)
             failure: BackendError | None = None
             wait: float | None = None
             try:
@@ -127,24 +128,32 @@ class HostedBackend(ABC):
 
 
 class _Answer:
-    """Collects what has come, and ends an answer that the server does not end."""
+    """Collects what has come, ends an answer that the server does not end, and tells when an option was ignored."""
 
-    def __init__(self, max_tokens: int) -> None:
-        self.text, self._most = "", max_tokens
+    def __init__(self, options: Options) -> None:
+        self.text, self._options = "", options
 
     def of(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        pieces, tokens, finish = 0, None, None
+        pieces, tokens, finish, logprobs = 0, None, None, False
         for chunk in chunks:
             pieces += bool(chunk.text)
             tokens = tokens if chunk.tokens is None else chunk.tokens
-            finish = chunk.finish_reason or finish
-            if pieces > self._most:  # every piece is a token at least, so the server counts wrongly or not at all
+            finish, logprobs = chunk.finish_reason or finish, logprobs or chunk.logprobs is not None
+            if chunk.text and self._options.logprobs and not logprobs:
+                raise Unsupported("The server sent no log-probabilities with its answer. Ask without logprobs.")
+            if pieces > self._options.max_tokens:  # each is a token at least: the server counts wrongly or not at all
                 yield Chunk("", finish_reason="length")
                 return
             self.text += chunk.text
             yield chunk
         if not self.text and not tokens:
             raise BadAnswer("The answer was empty: no text came back. Try again, or use another model.")
+        asked = None if self._options.stop else self._options.schema  # a stop text may cut JSON anywhere
+        if asked is not None and finish == "stop" and not schema.fits(self.text, asked):
+            raise BadAnswer(
+                "The server ignored the schema: its answer, which is kept, does not follow it. Ask for JSON in the "
+                "prompt, or use another route."
+            )
 
 
 def _time_limit() -> float | None:

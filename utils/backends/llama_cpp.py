@@ -25,7 +25,7 @@ from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import export
 
-SLOTS = 2  # answers at the same time, which share the room for the context
+SLOTS = 2  # answers at the same time
 LONGEST = 8192  # tokens of context that are reserved at most: the 131,072 of Phi-3.5-mini would take 50 GB
 WAIT = 120  # seconds for an answer's next token before it counts as lost
 
@@ -35,14 +35,14 @@ class LlamaCppBackend(LocalBackend):
 
     name = "llama.cpp"
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, slots: int = SLOTS) -> None:
         super().__init__(target)
-        file = _file(target)
+        file, rooms = _file(target), slots if target.source == "pocket" else 1  # others share one: theirs is large
         self._key = secrets.token_urlsafe(16)  # else any page in the learner's browser could ask the model
         try:
             context, self._ends = _facts(file)
             self.context = min(context, LONGEST)
-            self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context))
+            self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context * rooms, slots))
             self._address = urlparse(self._server.listening_address)
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
@@ -155,10 +155,10 @@ def _check(schema: dict[str, Any]) -> None:
         raise BadInput(f"The schema cannot be followed: {error.message[:200]}") from None
 
 
-def _parameters(file: Path, key: str, context: int) -> Any:
+def _parameters(file: Path, key: str, context: int, slots: int) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path, params.api_keys = str(file), [key]
-    params.n_ctx, params.n_parallel, params.n_gpu_layers, params.kv_unified = context, SLOTS, 0, True
+    params.n_ctx, params.n_parallel, params.n_gpu_layers, params.kv_unified = context, slots, 0, True
     params.verbosity = -1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     params.warmup = False

@@ -1,10 +1,12 @@
 """JSON schemas made so narrow that a small model comes to an end: what fits the narrow one fits the given one.
 
 Left to itself a tiny model may write digits, letters or blanks for ever, all of which an open schema allows.
+A server is given the schema as it is; `fits` tells afterwards whether it kept to it.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 LETTERS = 300  # of a text
@@ -17,13 +19,30 @@ ONE = ("items", "additionalProperties")  # keywords that hold a schema
 MANY = ("properties", "$defs", "definitions", "anyOf", "allOf", "prefixItems")  # and those that hold several
 
 
+COMBINED = {"$ref", "allOf", "anyOf", "oneOf", "if", "not", "patternProperties", "propertyNames", "dependentSchemas"}
+VALUE = {"anyOf": [{"type": kind} for kind in ("string", "integer", "boolean", "null")]}  # of a field nobody described
+
+
 def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with limits where it has none."""
     bounded: dict[str, Any] = _bounded(schema)
     return BLANKS | bounded
 
 
-def _bounded(schema: Any) -> Any:
+def fits(text: str, schema: dict[str, Any]) -> bool:
+    """Whether `text` is JSON that follows the schema; a schema that is itself wrong forbids nothing."""
+    import jsonschema  # here: only an answer to a schema needs it
+
+    try:
+        jsonschema.validate(json.loads(text), schema)
+    except (ValueError, jsonschema.ValidationError):
+        return False
+    except jsonschema.SchemaError:  # the server took it, whatever it means by it
+        pass
+    return True
+
+
+def _bounded(schema: Any, part: bool = False) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = dict(schema)
@@ -35,9 +54,20 @@ def _bounded(schema: Any) -> Any:
         if isinstance(inner, dict):
             made[name] = {key: _bounded(value) for key, value in inner.items()}
         elif isinstance(inner, list):
-            made[name] = [_bounded(value) for value in inner]
+            made[name] = [_bounded(value, part=name == "allOf") for value in inner]
     kinds = made.get("type")
+    if "object" in (kinds if isinstance(kinds, list) else [kinds]) and not part:
+        made |= _fields(made)
     return {**_limits(made, kinds if isinstance(kinds, list) else [kinds]), **made}
+
+
+def _fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object has the fields that are described; where none is, some with simple values."""
+    if schema.keys() & COMBINED or schema.get("additionalProperties", True) is not True:
+        return {}
+    if not schema.get("properties"):
+        return {"additionalProperties": _bounded(VALUE), "maxProperties": schema.get("maxProperties", max(ITEMS, schema.get("minProperties", 0)))}
+    return {} if set(schema.get("required", ())) - schema["properties"].keys() else {"additionalProperties": False}
 
 
 def _limits(schema: dict[str, Any], kinds: list[Any]) -> dict[str, Any]:

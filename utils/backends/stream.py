@@ -97,7 +97,8 @@ class Watch:
     def _run(self) -> None:
         while not self._over.wait(max(0.05, min(self._until - time.monotonic(), 0.5))):
             if self.late:  # again and again: the response may not have begun yet
-                self._hang_up()
+                with suppress(Exception):  # it has hung up already
+                    self._hang_up()
 
 
 def shut(connection: Any) -> None:

@@ -15,10 +15,11 @@ from utils import catalog, pocket
 from utils.catalog import Model, Route
 from utils.core import Mode, Source
 from utils.errors import BadInput, NotInstalled, UnknownModel, Unsupported
+from utils.pocket import weights
 
 POCKET_BYTES = 200_000_000  # a folder with less weight than this is shown as a pocket model, whoever trained it
 CONFIGS = ("genai_config.json", "config.json", "*.gguf")  # a folder without any holds no model, or only part of one
-WEIGHTS = ("*.safetensors", "*.onnx.data", "*.gguf", "openvino_model.bin")
+WEIGHTS = ("*.safetensors", "*.onnx", "*.onnx.data", "*.gguf", "openvino_model.bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +104,13 @@ def _from_hub(name: str, mode: Mode, precision: str) -> Target | None:
 
 
 def _own_folder(route: Route, name: str, precision: str) -> Target:
-    """A model folder of the learner's, or a GGUF file."""
+    """A model folder of the learner's, or a GGUF file. Raises UnknownModel or BadModel."""
     folder = Path(name).expanduser()
     if not _holds_model(folder):
         raise UnknownModel(f"There is no model {name!r}. {suggest(name, _names(route))}")
-    files = [folder] if folder.is_file() else [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    found = [folder] if folder.is_file() else [file for pattern in WEIGHTS for file in folder.glob(pattern)]
+    files = [file for file in found if file.is_file()]  # a link may lead nowhere
+    weights.check_fetched(files)
     weight = sum(file.stat().st_size for file in files)
     return _target(route, folder.resolve().name, "pocket" if weight < POCKET_BYTES else "live", folder, precision)
 
@@ -134,7 +137,7 @@ def downloaded(name: str, commit: str | None = None) -> Path | None:
 
 def _has_weights(path: Path) -> bool:
     """Whether the weights came along: a download that was broken off may have left only the small files."""
-    return path.is_file() or any(file.exists() for pattern in (*WEIGHTS, "*.onnx") for file in path.glob(pattern))
+    return path.is_file() or any(file.exists() for pattern in WEIGHTS for file in path.glob(pattern))
 
 
 def _holds_model(path: Path) -> bool:

@@ -13,15 +13,22 @@ from typing import Any, cast
 import torch
 import transformers
 
+from utils import catalog
 from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
-from utils.errors import BackendError, BadModel, Unsupported
+from utils.errors import BackendError, BadInput, BadModel, Unsupported
 from utils.pocket import weights
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TransformersBackend(TokenizersBackend):
-    """A model loaded by Transformers: pocket models as float32, others as they were saved; on a GPU if there is one."""
+    """A model loaded by Transformers, on the device TORCH_DEVICE (cpu, cuda, mps, ...).
+
+    Left to itself, a pocket model runs in float32 on the processor, for the same tokens on every machine; others run
+    as they were saved, on the GPU if there is one. "NAME:bf16" asks for another precision.
+    """
 
     name = "transformers"
 
@@ -29,7 +36,8 @@ class TransformersBackend(TokenizersBackend):
         super().__init__(target)
         weights.check(target.folder)
         source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        dtype = torch.float32 if target.source == "pocket" else "auto"
+        pocket = target.source == "pocket"
+        dtype, device = DTYPES.get(target.precision, torch.float32 if pocket else "auto"), _device(pocket)
         logs: Any = transformers.utils.logging
         bar = logs.is_progress_bar_enabled()
         logs.disable_progress_bar()
@@ -38,14 +46,16 @@ class TransformersBackend(TokenizersBackend):
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 target.folder, dtype=dtype, use_safetensors=True, **source
             )
+            self._model = model.eval().to(device)
         except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
         finally:
             if bar:
                 logs.enable_progress_bar()
-        self._model = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self._fast = self._tokenizer.backend_tokenizer
         self.context = int(self._model.config.max_position_embeddings)
+        rope: dict[str, Any] = self._model.config.rope_parameters  # LongRoPE turns all tokens otherwise in a long text
+        self._switch = rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else self.context
         ends = self._model.generation_config.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
 
@@ -58,12 +68,16 @@ class TransformersBackend(TokenizersBackend):
             raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
         choose = _chooser(options, self._model.device)
         cache = transformers.DynamicCache(config=self._model.config)
-        step = torch.tensor([ids], device=self._model.device)
+        known, step = list(ids), torch.tensor([ids], device=self._model.device)
         try:
             for _ in range(limit):
+                if len(known) == self._switch + 1 and cache.get_seq_length():
+                    cache = transformers.DynamicCache(config=self._model.config)
+                    step = torch.tensor([known], device=self._model.device)
                 logits = self._logits(step, cache)
                 step = choose(logits)
                 token = int(step)
+                known.append(token)
                 if logprobs is not None:
                     logprobs.append(float(logits.log_softmax(-1)[0, token]))
                 yield token
@@ -79,8 +93,20 @@ class TransformersBackend(TokenizersBackend):
     def _free(self) -> None:
         self._model = self._tokenizer = self._fast = None
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
+
+
+def _device(pocket: bool) -> torch.device:
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    known = {"cpu", *([gpu.type] if gpu else [])}
+    wanted = catalog.variable("TORCH_DEVICE") or (gpu.type if gpu and not pocket else "cpu")
+    if wanted.partition(":")[0] not in known:
+        raise BadInput(f"PyTorch finds no {wanted} on this machine, only {', '.join(sorted(known))}: see TORCH_DEVICE.")
+    try:
+        return torch.device(wanted)
+    except RuntimeError:
+        raise BadInput(f"TORCH_DEVICE is {wanted!r}, which is no device. Write it like cpu or cuda:0.") from None
 
 
 def _chooser(options: Options, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:

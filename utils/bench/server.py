@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +25,8 @@ from utils.bench import streams
 from utils.bench.rows import Row
 from utils.core import Options, complete
 from utils.measure import Comparison, compare
+from utils.pocket import folder
+from utils.server.engine import Engine
 
 CLIENTS = 64
 REQUESTS, WARM = 10_000, 1_000
@@ -34,10 +39,47 @@ def rows(pairs: int) -> list[Row]:
         course = server.start()
         try:
             measured = latency(course, backend, 4 * pairs)
-            measured += [crowd(course), idle(course), growth(course)]
+            measured += [crowd(course), *slots(course, pairs), idle(course), growth(course), startup(pairs)]
         finally:
             course.stop()
     return measured
+
+
+def slots(course: server.Server, pairs: int) -> list[Row]:
+    """The two ways to answer many at once: ONNX Runtime GenAI's generators in turns, and llama.cpp's batches."""
+    try:
+        from utils.backends.llama_cpp import LlamaCppBackend
+    except ModuleNotFoundError:  # an optional package: nothing to compare with
+        return []
+    engine = Engine(lambda name: LlamaCppBackend(streams.pocket("gguf-f32"), slots=CLIENTS), folder, [streams.MODEL], CLIENTS)
+    batches = server.Server(engine, 0, None)
+    try:
+        result = compare(lambda: max(_crowd(course)), lambda: max(_crowd(batches)), max(pairs // 3, 1))
+    finally:
+        batches.stop()
+    return [Row(f"all answers to {CLIENTS} clients at once: ONNX Runtime GenAI beside llama.cpp", "s", result)]
+
+
+def startup(pairs: int) -> Row:
+    """From the command to the first answer of /health, in seconds."""
+    seconds = sorted(_started_s() for _ in range(pairs))[pairs // 2]
+    return Row("start-up of `python -m utils serve` ÷ 2 s", "s", once(seconds, 2.0), "most", 1)
+
+
+def _started_s() -> float:
+    program = "import sys; from utils.cli import main; sys.exit(main(['serve', '--port', '0']))"
+    before = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            place = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline() if process.stdout else "")
+            if place is None:
+                raise RuntimeError("The server did not start.")
+            with closing(http.client.HTTPConnection(place[0], timeout=60)) as connection:
+                connection.request("GET", "/health")
+                connection.getresponse().read()
+            return time.perf_counter() - before
+        finally:
+            process.terminate()
 
 
 def latency(course: server.Server, backend: OnnxBackend, pairs: int) -> list[Row]:

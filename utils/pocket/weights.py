@@ -6,7 +6,9 @@ It knows the files of a Hugging Face model folder. It does not know whether the 
 from __future__ import annotations
 
 import json
+import math
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,34 @@ def check(folder: Path) -> list[Path]:
     return files
 
 
+def check_fetched(files: Iterable[Path]) -> None:
+    """Raises BadModel for a file that git-lfs has not fetched, of any format: a few lines stand in its place."""
+    for file in files:
+        with file.open("rb") as stream:
+            _refuse_pointer(stream.read(8), f"{file.name} of {file.parent.name}")
+
+
+def _refuse_pointer(start: bytes, where: str) -> None:
+    if start == b"version ":
+        raise BadModel(f"{where} is a git-lfs pointer, not the weights. Run `git lfs pull`.")
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the weights are. Raises BadModel."""
+    return sum(
+        math.prod(row["shape"])
+        for file in check(folder)
+        for name, row in _header(file).items()
+        if name != "__metadata__"
+    )
+
+
+def _header(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        return dict(json.loads(stream.read(length)))
+
+
 def _shards(index: Path) -> list[Path]:
     names = _json(index).get("weight_map")
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
@@ -69,8 +99,7 @@ def _check_safetensors(file: Path) -> None:
         size = file.stat().st_size
         with file.open("rb") as stream:
             start = stream.read(8)
-            if start == b"version ":
-                raise BadModel(f"{where} is a git-lfs pointer, not the weights. Run `git lfs pull`.")
+            _refuse_pointer(start, where)
             (length,) = struct.unpack("<Q", start)
             header: Any = json.loads(stream.read(length)) if length < size else None
         ends = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]

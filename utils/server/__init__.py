@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from utils import catalog, pocket
 from utils.backends import connect
+from utils.backends.target import resolve
 from utils.errors import BadInput
 from utils.server import patience
 from utils.server.app import LOOPBACK, make
@@ -61,7 +62,8 @@ def start(
 ) -> Server:
     """Starts a course server on this machine, on any free port unless one is named.
 
-    `model`: the one that answers when a request names none, or a model folder to offer instead of the pocket models.
+    `model`: the one that answers when a request names none; a real model that was fetched for this route, or a model
+    folder, is offered instead of the pocket models.
     `slots`: answers at a time for each model. `memory`: GB for all loaded models together; half the machine's if None.
     Raises BadInput.
     """
@@ -114,7 +116,7 @@ def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory
         raise BadInput(f"slots is {slots}, but it must be 1 or more.")
     if memory is not None and not memory > 0:
         raise BadInput(f"memory is {memory}, but it must be a number of gigabytes above 0.")
-    folders = _folders(None if model is None else os.fspath(model))
+    folders = _folders(None if model is None else os.fspath(model), catalog.load().routes[route])
 
     def load(name: str) -> Runtime:
         wanted = name if name in pocket.NAMES else folders[name]
@@ -124,13 +126,15 @@ def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory
     return Engine(load, folders.__getitem__, list(folders), slots, allowed)
 
 
-def _folders(model: str | None) -> dict[str, Path]:
-    """The models to offer, by name, the first by default. Raises BadInput."""
+def _folders(model: str | None, route: catalog.Route) -> dict[str, Path]:
+    """The models to offer, by name, the first by default. Raises BadInput, or NotInstalled for one to download."""
     if model is None or model in pocket.NAMES:
         return {name: pocket.folder(name) for name in sorted(pocket.NAMES, key=lambda name: name != model)}
+    if model in catalog.load().models:
+        return {model: resolve(route, model, "live").folder}
     folder = Path(model).expanduser().resolve()
-    if not (folder / "config.json").is_file():
-        raise BadInput(f"{model} is neither a pocket model ({', '.join(pocket.NAMES)}) nor a model folder.")
+    if not any((folder / name).is_file() for name in ("config.json", "genai_config.json")):
+        raise BadInput(f"{model} is neither a model of the catalogue nor a model folder.")
     return {folder.name: folder}
 
 

@@ -19,7 +19,7 @@ async def chat(request: Request) -> Response:
     """POST /chat/completions."""
     engine = request.app.state.engine
     body = await read(request, openai.Chat)
-    return await openai.reply(engine, body.job(engine, usage=True, messages=messages(body.messages)), body.choices)
+    return await openai.reply(engine, body.job(engine, usage=True, messages=messages(body.messages)), n=body.choices)
 
 
 async def info(request: Request) -> Response:

@@ -6,7 +6,6 @@ dimension is the model's hidden size (256 for pocket-phi-3-mini).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
 from utils.core import as_messages
-from utils.errors import BadInput, TooLong
+from utils.errors import TooLong
 from utils.pocket import weights
 
 
@@ -32,16 +31,16 @@ class Embedder:
         self.dimension = int(whole.config.hidden_size)
         self._context = int(whole.config.max_position_embeddings)
 
-    def __call__(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        """A vector for each text, and the number of tokens of all texts. Raises BadInput or TooLong."""
-        for text in texts:
-            as_messages(text)  # which refuses what no tokenizer can read
-        found = [self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-        if not found or not all(found):
-            raise BadInput("An input is empty. Every text needs a word at least.")
-        longest = max(map(len, found))
-        if longest > self._context:
-            raise TooLong(f"An input is {longest:,} tokens long, but the model can hold {self._context:,}. Shorten it.")
+    def __call__(self, text: str, *, cut: bool = False) -> tuple[list[float], int]:
+        """The text's vector and the number of its tokens; `cut`: of its beginning, where it is longer than the context.
+
+        Raises BadInput or TooLong.
+        """
+        as_messages(text)  # which refuses what no tokenizer can read
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if len(ids) > self._context and not cut:
+            raise TooLong(f"A text is {len(ids):,} tokens long, but the model can hold {self._context:,}. Shorten it.")
+        ids = ids[: self._context]
         with torch.inference_mode():
-            means = [self._model(torch.tensor([ids])).last_hidden_state[0].mean(0) for ids in found]
-        return [torch.nn.functional.normalize(mean, dim=0).tolist() for mean in means], sum(map(len, found))
+            mean = self._model(torch.tensor([ids])).last_hidden_state[0].mean(0)
+        return torch.nn.functional.normalize(mean, dim=0).tolist(), len(ids)

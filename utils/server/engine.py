@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
+from utils.backends.target import WEIGHTS
 from utils.core import Backend, Chunk, Message, Options
-from utils.errors import BackendError, RateLimited
+from utils.errors import BackendError, RateLimited, Unsupported
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
 from utils.server.pump import pumped
@@ -104,13 +105,24 @@ class Engine:
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
 
     def config(self, name: str) -> dict[str, Any]:
-        """A given model's own configuration."""
-        return dict(json.loads((self.folder(name) / "config.json").read_bytes()))
+        """A given model's own configuration, by the names that Hugging Face has for it."""
+        folder = self.folder(name)
+        if (folder / "config.json").exists():
+            return dict(json.loads((folder / "config.json").read_bytes()))
+        theirs = json.loads((folder / "genai_config.json").read_bytes())["model"]  # ONNX Runtime GenAI's
+        sizes = {size: theirs["decoder"][size] for size in ("hidden_size", "num_hidden_layers")}
+        return {"model_type": theirs["type"], "max_position_embeddings": theirs["context_length"], **sizes} | {
+            "vocab_size": theirs["vocab_size"]
+        }
+
+    def files(self, name: str) -> list[Path]:
+        """The files with a given model's weights."""
+        return sorted(file for pattern in WEIGHTS for file in self.folder(name).glob(pattern))
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """The given models in memory."""
-        return tuple(self._backends)
+        return tuple(dict.fromkeys([*self._embedders, *self._backends]))
 
     async def chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         """The answer, piece by piece; a client that reads slowly slows the model down. Raises BackendError."""
@@ -144,22 +156,40 @@ class Engine:
     @asynccontextmanager
     async def _used(self, name: str) -> AsyncIterator[Runtime]:
         """The model, loaded, which stays so meanwhile. Raises BackendError."""
+        async with self._busy(name):
+            yield await self._backend(name)
+
+    @asynccontextmanager
+    async def _busy(self, name: str) -> AsyncIterator[None]:
+        """While a model answers: it stays in memory."""
         self._answering[name] += 1
         try:
-            yield await self._backend(name)
+            yield
         finally:
             self._answering[name] -= 1
             if name in self._leaving:
                 self.unload(name)
 
-    async def vectors(self, entry: Entry, texts: Sequence[str]) -> tuple[list[list[float]], int]:
-        """An embedding of each text, and the tokens of all of them. Raises BackendError."""
+    async def vectors(self, entry: Entry, texts: Sequence[str], *, cut: bool = False) -> tuple[list[list[float]], int]:
+        """An embedding of each text, and the tokens of all of them; `cut`: as in `Embedder`. Raises BackendError."""
+        name = entry.base
+        async with self._turn(name), self._busy(name):
+            embedder = await self._embedder(name)
+            made = [
+                await run_in_threadpool(embedder, text, cut=cut) for text in texts
+            ]  # a client may leave between
+        return [vector for vector, _ in made], sum(tokens for _, tokens in made)
+
+    async def _embedder(self, name: str) -> Embedder:
         async with self._loading:
-            if entry.base not in self._embedders:
+            if name not in self._embedders:
                 from utils.server.embed import Embedder  # here: PyTorch takes seconds, and few need it
 
-                self._embedders[entry.base] = await run_in_threadpool(Embedder, self.folder(entry.base))
-        return await run_in_threadpool(self._embedders[entry.base], texts)
+                if not any(file.suffix == ".safetensors" for file in self.files(name)):
+                    raise Unsupported(f"{name} makes no vectors here: that needs weights in the safetensors format.")
+                self._make_room(name)
+                self._embedders[name] = await run_in_threadpool(Embedder, self.folder(name))
+            return self._embedders[name]
 
     async def context(self, job: Job, answer: str) -> list[int]:
         """The tokens of a request and its answer, for `Job.before` of the next one. Raises BackendError."""
@@ -181,13 +211,14 @@ class Engine:
 
     def _make_room(self, name: str) -> None:
         """Frees models that nobody is asking, those asked longest ago first, until `name` fits beside the others."""
-        for other in list(self._backends):
-            if sum(map(self._bytes, [name, *self._backends])) > self._memory and not self._answering[other]:
+        for other in self.loaded:
+            together = [name, *self._backends, *self._embedders]
+            if sum(map(self._bytes, together)) > self._memory and not self._answering[other]:
                 self.unload(other)
 
     def _bytes(self, name: str) -> int:
-        """What a model takes in memory: its weights, which lie on the disk in half the width."""
-        return 2 * sum(file.stat().st_size for file in self.folder(name).glob("*.safetensors"))
+        """What a model takes in memory: its weights, which as safetensors lie on the disk in half the width."""
+        return sum(file.stat().st_size * (2 if file.suffix == ".safetensors" else 1) for file in self.files(name))
 
     def keep(self, name: str, seconds: float | None) -> None:
         """Leaves a model in memory for so long from now (below 0: for ever; 0: not at all; None: as before)."""
@@ -207,9 +238,11 @@ class Engine:
         """Frees a model's memory, at once or after the answers in progress; the next request loads it again."""
         if self._answering[name]:
             self._leaving.add(name)
-        elif name in self._backends:
+        else:
             self._leaving.discard(name)
-            self._backends.pop(name).close()
+            self._embedders.pop(name, None)
+            if name in self._backends:
+                self._backends.pop(name).close()
 
     def close(self) -> None:
         """Frees all models, once the answers in progress have ended; what is asked after that loads them again."""

@@ -158,6 +158,8 @@ async def _reply(engine: Engine, job: Job, body: Asked, shape: Shape) -> Respons
         lines = await started(_lines(engine, job, head, shape, kept))
         return StreamingResponse(lines, media_type="application/x-ndjson")
     text, last, clock, rows = "", Chunk(""), _Clock(), list[dict[str, Any]]()
+    await engine.load(job.entry)
+    clock.loaded = time.perf_counter_ns()
     async for last in engine.chunks(job):
         clock.tick()
         text += last.text
@@ -172,6 +174,8 @@ async def _lines(
 ) -> AsyncIterator[str]:
     last, clock, text = Chunk(""), _Clock(), ""
     try:
+        await engine.load(job.entry)
+        clock.loaded = time.perf_counter_ns()
         async for last in engine.chunks(job):
             clock.tick()
             text += last.text
@@ -198,10 +202,11 @@ def _logprobs(job: Job, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Clock:
-    """When a request came, and when its first piece was ready, in nanoseconds."""
+    """When a request came, when the model was loaded and when the first piece was ready, in nanoseconds."""
 
     def __init__(self) -> None:
-        self.began, self.first = time.perf_counter_ns(), 0
+        self.began = self.loaded = time.perf_counter_ns()
+        self.first = 0
 
     def tick(self) -> None:
         self.first = self.first or time.perf_counter_ns()
@@ -215,9 +220,9 @@ def _end(last: Chunk, clock: _Clock) -> dict[str, Any]:
         "done": True,
         "done_reason": last.finish_reason or "stop",
         "total_duration": done - clock.began,
-        "load_duration": 0,
+        "load_duration": clock.loaded - clock.began,
         "prompt_eval_count": last.prompt_tokens or 0,
-        "prompt_eval_duration": first - clock.began,
+        "prompt_eval_duration": first - clock.loaded,
         "eval_count": last.tokens or 0,
         "eval_duration": done - first,
     }

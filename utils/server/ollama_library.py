@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from utils.errors import Unsupported
+from utils.pocket import weights
 from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import SETTINGS, now, settings
@@ -26,6 +27,7 @@ from utils.server.wire import Body, options, read
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
 CONTEXT = "max_position_embeddings"  # the context's length, by the name that model configurations have for it
+FORMATS = {".safetensors": "safetensors", ".onnx": "onnx", ".bin": "openvino"}
 FOR_EVER = "2318-01-01T00:00:00Z"
 
 
@@ -98,7 +100,7 @@ async def show(request: Request) -> Response:
     entry = engine.library.find((await read(request, Named)).which)
     folder = engine.folder(entry.base)
     config = engine.config(entry.base)
-    family = config["model_type"]
+    family, details = config["model_type"], _details(engine, entry)
     facts = {
         "general.architecture": family,
         f"{family}.context_length": config[CONTEXT],
@@ -110,9 +112,9 @@ async def show(request: Request) -> Response:
         "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
         "template": entry.template or _template(folder),
         "system": entry.system,
-        "details": _details(config),
+        "details": details,
         "model_info": facts,
-        "capabilities": ["completion", "embedding"],
+        "capabilities": ["completion", *(["embedding"] if details["format"] == "safetensors" else [])],
         "modified_at": now(),
     }
     return JSONResponse(answer)
@@ -136,32 +138,29 @@ def _template(folder: Path) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def _details(config: dict[str, Any]) -> dict[str, Any]:
-    family = config["model_type"]
+def _details(engine: Engine, entry: Entry) -> dict[str, Any]:
+    family = engine.config(entry.base)["model_type"]
+    suffixes = {file.suffix for file in engine.files(entry.base)}
+    plain = ".safetensors" in suffixes
     return {
-        "parent_model": "",
-        "format": "safetensors",
+        "parent_model": "" if entry.name == entry.base else entry.base,
+        "format": next((form for suffix, form in FORMATS.items() if suffix in suffixes), "unknown"),
         "family": family,
         "families": [family],
-        "parameter_size": "",
-        "quantization_level": "F16",
+        "parameter_size": f"{weights.parameters(engine.folder(entry.base)) / 1e6:.1f}M" if plain else "",
+        "quantization_level": "F16" if plain else "",
     }
 
 
 def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
-    folder = engine.folder(entry.base)
     return {
         "name": f"{entry.name}:latest",
         "model": f"{entry.name}:latest",
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
-        "size": sum(file.stat().st_size for file in _weights(folder)),
+        "size": sum(file.stat().st_size for file in engine.files(entry.base)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
-        "details": _details(engine.config(entry.base)),
+        "details": _details(engine, entry),
     }
-
-
-def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
 
 
 async def create(request: Request) -> Response:
@@ -195,12 +194,12 @@ async def pull(request: Request) -> Response:
     """POST /api/pull: the models lie here already, so their files are read and checked, with the progress of that."""
     engine: Engine = request.app.state.engine
     body = await read(request, Named)
-    return await _lines(body.stream, _checked(engine.folder(engine.library.find(body.which).base)))
+    return await _lines(body.stream, _checked(engine.files(engine.library.find(body.which).base)))
 
 
-async def _checked(folder: Path) -> AsyncIterator[dict[str, Any]]:
+async def _checked(files: list[Path]) -> AsyncIterator[dict[str, Any]]:
     yield {"status": "pulling manifest"}
-    for file in _weights(folder):
+    for file in files:
         digest, total, done = hashlib.sha256(), file.stat().st_size, 0
         with file.open("rb") as data:
             while piece := await run_in_threadpool(data.read, PIECE):

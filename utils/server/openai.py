@@ -128,26 +128,31 @@ async def chat(request: Request) -> Response:
     """POST /v1/chat/completions."""
     engine: Engine = request.app.state.engine
     body = await read(request, Chat)
-    return await reply(engine, body.job(engine, messages=messages(body.messages)), body.choices)
+    return await reply(engine, body.job(engine, messages=messages(body.messages)), n=body.choices)
 
 
 async def completions(request: Request) -> Response:
     """POST /v1/completions: how a text goes on, without a chat template."""
     engine: Engine = request.app.state.engine
     body = await read(request, Continue)
-    if not isinstance(body.prompt, str):
-        raise BadInput("prompt: one text at a time, please.")
-    return await reply(engine, body.job(engine, text=body.prompt), body.choices)
+    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+    if not 1 <= len(prompts) * body.choices <= CHOICES:
+        raise BadInput(f"prompt: 1 to {CHOICES} answers can be had at a time, n of them for each prompt.")
+    return await reply(engine, *(body.job(engine, text=prompt) for prompt in prompts), n=body.choices)
 
 
-async def reply(engine: Engine, job: Job, n: int = 1) -> Response:
-    """The answers, whole or as server-sent events. Raises BackendError before the first piece only."""
+async def reply(engine: Engine, job: Job, *more: Job, n: int = 1) -> Response:
+    """`n` answers to each, whole or as server-sent events. Raises BackendError before the first piece only."""
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": job.entry.name}
-    jobs = [replace(job, options=replace(job.options, seed=(job.options.seed + i) % 2**31)) for i in range(n)]
+    jobs = [
+        replace(one, options=replace(one.options, seed=(one.options.seed + i) % 2**31))
+        for one in (job, *more)
+        for i in range(n)
+    ]
     kind = "chat.completion" if job.text is None else "text_completion"
     if job.stream:
         piece, name = (_piece, f"{kind}.chunk") if job.text is None else (_bare, kind)
-        events = await started(_events(engine, jobs, {**head, "object": name}, piece))
+        events = await started(_events(engine, jobs, {**head, "object": name}, piece, n))
         return StreamingResponse(events, media_type="text/event-stream")
     shape = _whole if job.text is None else _bare
     choices, used = [], []
@@ -159,11 +164,11 @@ async def reply(engine: Engine, job: Job, n: int = 1) -> Response:
         told = _logprobs(one, rows)
         choices.append({"index": index, **shape(text), "finish_reason": last.finish_reason, "logprobs": told})
         used.append(last)
-    return JSONResponse({**head, "object": kind, "choices": choices, "usage": usage(used)})
+    return JSONResponse({**head, "object": kind, "choices": choices, "usage": usage(used, n)})
 
 
 async def _events(
-    engine: Engine, jobs: list[Job], head: dict[str, Any], piece: Callable[[str], dict[str, Any]]
+    engine: Engine, jobs: list[Job], head: dict[str, Any], piece: Callable[[str], dict[str, Any]], n: int
 ) -> AsyncIterator[str]:
     used: list[Chunk] = []
 
@@ -189,7 +194,7 @@ async def _events(
         yield _sse(error_body(error))
         return
     if jobs[0].usage:
-        yield _sse({**head, "choices": [], "usage": usage(used)})
+        yield _sse({**head, "choices": [], "usage": usage(used, n)})
     yield "data: [DONE]\n\n"
 
 
@@ -206,9 +211,9 @@ def _sse(body: dict[str, Any]) -> str:
     return f"data: {json.dumps(body)}\n\n"
 
 
-def usage(answers: list[Chunk]) -> dict[str, int]:
-    """Token counts of the whole response, from each answer's last chunk."""
-    prompt, answer = answers[0].prompt_tokens or 0, sum(last.tokens or 0 for last in answers)
+def usage(answers: list[Chunk], n: int = 1) -> dict[str, int]:
+    """Token counts of the whole response, from the last chunk of each answer; `n` of them share a prompt."""
+    prompt, answer = sum(last.prompt_tokens or 0 for last in answers[::n]), sum(last.tokens or 0 for last in answers)
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
 

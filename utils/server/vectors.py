@@ -15,7 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from utils.errors import BadInput
 from utils.server.engine import Engine
+from utils.server.ollama import seconds
 from utils.server.wire import Body, read
+
+TEXTS = 2048  # in one request, as OpenAI allows
 
 
 class Texts(Body):
@@ -25,6 +28,8 @@ class Texts(Body):
     input: str | list[str]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
+    truncate: bool = True  # Ollama's: whether a text that is too long is cut
+    keep_alive: float | str | None = None  # Ollama's
 
 
 class Text(Body):
@@ -32,13 +37,27 @@ class Text(Body):
 
     model: str
     prompt: str
+    keep_alive: float | str | None = None
 
 
-async def _made(request: Request, model: str, texts: str | list[str]) -> tuple[str, list[list[float]], int]:
+async def _made(
+    request: Request,
+    model: str,
+    texts: str | list[str],
+    *,
+    cut: bool = False,
+    keep_alive: float | str | None = None,
+) -> tuple[str, list[list[float]], int]:
     """The model's name, a vector for each text, and the tokens of all."""
     engine: Engine = request.app.state.engine
-    entry = engine.library.find(model)
-    vectors, tokens = await engine.vectors(entry, [texts] if isinstance(texts, str) else texts)
+    kept = seconds(keep_alive)
+    entry, listed = engine.library.find(model), [texts] if isinstance(texts, str) else texts
+    if not listed or not all(listed):
+        raise BadInput("An input is empty. Every text needs a word at least.")
+    if len(listed) > TEXTS:
+        raise BadInput(f"{len(listed):,} texts are too many for one request. Send at most {TEXTS:,}.")
+    vectors, tokens = await engine.vectors(entry, listed, cut=cut)
+    engine.keep(entry.base, kept)
     return entry.name, vectors, tokens
 
 
@@ -57,7 +76,7 @@ async def ollama(request: Request) -> Response:
     """POST /api/embed."""
     began = time.perf_counter_ns()
     body = await read(request, Texts)
-    _, vectors, tokens = await _made(request, body.model, body.input)
+    _, vectors, tokens = await _made(request, body.model, body.input, cut=body.truncate, keep_alive=body.keep_alive)
     _check_dimensions(body, vectors)
     spent = time.perf_counter_ns() - began
     counts = {"total_duration": spent, "load_duration": 0, "prompt_eval_count": tokens}
@@ -67,7 +86,7 @@ async def ollama(request: Request) -> Response:
 async def ollama_older(request: Request) -> Response:
     """POST /api/embeddings: one text, one vector."""
     body = await read(request, Text)
-    _, vectors, _ = await _made(request, body.model, body.prompt)
+    _, vectors, _ = await _made(request, body.model, body.prompt, cut=True, keep_alive=body.keep_alive)
     return JSONResponse({"embedding": vectors[0]})
 
 
