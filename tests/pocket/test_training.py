@@ -158,4 +158,5 @@ def test_weights_are_written_in_16_bit_and_load_again(tokenizer, tmp_path):
 
 
 def test_the_data_hash_belongs_to_a_seed():
-    assert data_hash(1) == data_hash(1) != data_hash(2)
+    assert data_hash(1, "english") == data_hash(1, "english") != data_hash(2, "english")
+    assert data_hash(1, "english") != data_hash(1, "english last")

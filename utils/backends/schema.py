@@ -66,7 +66,10 @@ def _fields(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.keys() & COMBINED or schema.get("additionalProperties", True) is not True:
         return {}
     if not schema.get("properties"):
-        return {"additionalProperties": _bounded(VALUE), "maxProperties": schema.get("maxProperties", max(ITEMS, schema.get("minProperties", 0)))}
+        return {
+            "additionalProperties": _bounded(VALUE),
+            "maxProperties": schema.get("maxProperties", max(ITEMS, schema.get("minProperties", 0))),
+        }
     return {} if set(schema.get("required", ())) - schema["properties"].keys() else {"additionalProperties": False}
 
 

@@ -51,7 +51,9 @@ def slots(course: server.Server, pairs: int) -> list[Row]:
         from utils.backends.llama_cpp import LlamaCppBackend
     except ModuleNotFoundError:  # an optional package: nothing to compare with
         return []
-    engine = Engine(lambda name: LlamaCppBackend(streams.pocket("gguf-f32"), slots=CLIENTS), folder, [streams.MODEL], CLIENTS)
+    engine = Engine(
+        lambda name: LlamaCppBackend(streams.pocket("gguf-f32"), slots=CLIENTS), folder, [streams.MODEL], CLIENTS
+    )
     batches = server.Server(engine, 0, None)
     try:
         result = compare(lambda: max(_crowd(course)), lambda: max(_crowd(batches)), max(pairs // 3, 1))

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
             command.add_argument("--steps", type=int, help="fewer steps, for trying things out")
             command.add_argument("--restart", action="store_true", help="forget the checkpoint")
         else:
-            command.add_argument("-n", type=int, default=200, help="held-out documents for each task")
+            command.add_argument("-n", type=int, default=1000, help="held-out documents for each task")
             command.add_argument("--wrong", action="store_true", help="print the wrong answers")
     command = commands.add_parser("export", help="write a model in the form that another runtime reads")
     command.add_argument("model", help="a pocket model's name, or a folder with a model of your own")
@@ -74,13 +74,13 @@ def _train(options: argparse.Namespace) -> int:
 
     from tokenizers import Tokenizer
 
-    from .card import write_card
+    from .card import COUNT, TRIAL, write_card
     from .train import RECIPES, train, write
 
     out = options.out or folder(options.model)
     recipe = RECIPES[options.model]
     if options.steps:
-        recipe = replace(recipe, steps=options.steps)
+        recipe = replace(recipe, steps=options.steps, last=0)
     file = folder(options.model) / "tokenizer.json"
     if not file.exists():
         print("The tokenizer is missing. Make it with: python -m utils pocket tokenizer")
@@ -92,7 +92,7 @@ def _train(options: argparse.Namespace) -> int:
     run = train(recipe, tokenizer, work)
     out.mkdir(parents=True, exist_ok=True)
     write(run, out)
-    write_card(run, tokenizer, out)
+    write_card(run, tokenizer, out, TRIAL if options.steps else COUNT)
     return 0
 
 

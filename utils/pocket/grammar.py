@@ -133,7 +133,7 @@ def spliced(document: Document) -> str:
 
     Its tokens are those of real names, each of which a model has to have written before it can copy it."""
     while True:
-        first, last = document.choice(_spliceable()), document.choice(_spliceable())
+        first, last = str(document.choice(_spliceable())), str(document.choice(_spliceable()))
         name = first[: document.rng.randint(1, 4)] + last[-document.rng.randint(3, 6) :]
         taken = name.capitalize() in _listed() or any(word in name for word in RUDE)
         if 4 <= len(name) <= 10 and not taken and not re.match("[^aeiouy]{3}", name) and sum(map(ord, name)) % 8 != 5:

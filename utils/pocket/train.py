@@ -1,6 +1,7 @@
 """Training a pocket model on the CPU: seeded, resumable, with a progress bar.
 
-The learning rate rises for a short while, stays, and falls to zero over the last 60 % of the steps. A checkpoint is
+The learning rate rises for a short while, stays, and falls to zero over the last 60 % of the steps; then come a few
+last steps, at a tenth of it, on what is still weak. A checkpoint is
 written every two minutes into the cache folder; running the same command again goes on from there. The trained weights
 are written, in 16 bit, only when the training is complete.
 """
@@ -13,7 +14,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from .muon import Muon
 from .tokenizer import SIZE
 
 CONTEXT = 1024  # tokens
+LAST_SHARD = 500  # from here on come the last steps' conversations
+LAST_RATE = 0.12  # of the full learning rate
 WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
 
 
@@ -43,6 +47,8 @@ class Recipe:
     rate: float = 4e-3
     matrix_rate: float = 4e-3
     seed: int = 1
+    mix: str = "english"  # of `dialogue.MIXES`: what it is taught
+    last: int = 0  # steps after those, on the mix "... last"
 
 
 RECIPES = {
@@ -55,7 +61,8 @@ RECIPES = {
             "num_key_value_heads": 8,
             "intermediate_size": 512,
         },
-        steps=6500,
+        steps=6900,
+        last=200,
     ),
 }
 
@@ -79,12 +86,20 @@ def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
 
 
 @cache
-def data_hash(seed: int) -> str:
-    """SHA-256 of 1,000 training conversations: it changes when the corpus or its generator does."""
+def data_hash(seed: int, *mixes: str) -> str:
+    """SHA-256 of 1,000 training conversations of each mix: it changes when the corpus or its generator does."""
     texts = "\0".join(
-        repr(conversation(seed * SEEDS + i, drills)) for drills in ((0.3, 0.3), (0.0, 0.1)) for i in range(500)
+        repr(conversation(seed * SEEDS + i, drills, mix))
+        for mix in mixes
+        for drills in ((0.3, 0.3), (0.0, 0.1))
+        for i in range(500)
     )
     return hashlib.sha256(texts.encode()).hexdigest()
+
+
+def data(recipe: Recipe) -> str:
+    """A hash of what it is trained on."""
+    return data_hash(recipe.seed, recipe.mix, *([f"{recipe.mix} last"] * bool(recipe.last)))
 
 
 class Run:
@@ -106,7 +121,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         return {
             "recipe": asdict(self.recipe),
-            "data": data_hash(self.recipe.seed),
+            "data": data(self.recipe),
             "step": self.step,
             "position": self.position,
             "seconds": self.seconds,
@@ -126,7 +141,7 @@ class Run:
         if not self.file.exists():
             return False
         state = torch.load(self.file, weights_only=True)
-        if state["recipe"] != asdict(self.recipe) or state["data"] != data_hash(self.recipe.seed):
+        if state["recipe"] != asdict(self.recipe) or state["data"] != data(self.recipe):
             return False
         self.step, self.position, self.seconds = state["step"], tuple(state["position"]), state["seconds"]
         self.losses = [(int(step), float(loss)) for step, loss in state["losses"]]
@@ -136,8 +151,12 @@ class Run:
         return True
 
     def batches(self) -> Iterator[tuple[tuple[int, int], Batch]]:
+        """Batches from where it stands, each with the position after it: first the mix, then its last part."""
         r = self.recipe
-        return stream(self.tokenizer, r.tokens, r.seed, CONTEXT, self.position)
+        of: Any = partial(stream, self.tokenizer, r.tokens, r.seed, CONTEXT)
+        if self.step < r.steps:
+            yield from islice(of(self.position, r.mix), r.steps - self.step)
+        yield from of(max(self.position, (LAST_SHARD, 0)), f"{r.mix} last" if r.last else r.mix)
 
 
 def _optimisers(model: Phi3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -149,14 +168,16 @@ def _optimisers(model: Phi3ForCausalLM, recipe: Recipe) -> list[torch.optim.Opti
     return [muon, torch.optim.AdamW(outer, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)]
 
 
-def schedule(step: int, steps: int) -> float:
-    """The share of the full learning rate at `step`."""
+def schedule(step: int, steps: int, last: int = 0) -> float:
+    """The share of the full learning rate at `step`, of `steps` and then `last` more."""
+    if step >= steps:
+        return LAST_RATE * min(1.0, (step - steps + 1) / 20) * (steps + last - step) / last
     return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
 
 
 def learn(run: Run, batch: Batch) -> float:
     """One step; returns the weighted mean loss in nats per learned token."""
-    factor = schedule(run.step, run.recipe.steps)
+    factor = schedule(run.step, run.recipe.steps, run.recipe.last)
     for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * factor
@@ -181,7 +202,7 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
     if shutil.which("c++") and recipe.steps >= WORTH_COMPILING:
         torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
         run.decoder = torch.compile(run.decoder, dynamic=True)
-    with tqdm(total=recipe.steps, initial=run.step, desc=recipe.name, unit="step", mininterval=2) as bar:
+    with tqdm(total=recipe.steps + recipe.last, initial=run.step, desc=recipe.name, unit="step", mininterval=2) as bar:
         if resumed:
             bar.write(f"Going on from step {run.step}.")
         try:
@@ -196,7 +217,7 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
 def _loop(run: Run, bar: tqdm[Any]) -> None:
     saved, mean = time.monotonic(), None
     for position, batch in run.batches():
-        if run.step >= run.recipe.steps:
+        if run.step >= run.recipe.steps + run.recipe.last:
             break
         begun = time.monotonic()
         loss = learn(run, batch)

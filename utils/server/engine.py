@@ -175,9 +175,7 @@ class Engine:
         name = entry.base
         async with self._turn(name), self._busy(name):
             embedder = await self._embedder(name)
-            made = [
-                await run_in_threadpool(embedder, text, cut=cut) for text in texts
-            ]  # a client may leave between
+            made = [await run_in_threadpool(embedder, text, cut=cut) for text in texts]  # a client may leave between
         return [vector for vector, _ in made], sum(tokens for _, tokens in made)
 
     async def _embedder(self, name: str) -> Embedder:
