@@ -11,7 +11,7 @@ from utils.pocket.batches import IGNORED, encode, shard, stream
 from utils.pocket.dialogue import Conversation
 from utils.pocket.muon import Muon, orthogonal
 from utils.pocket.tasks import Turn
-from utils.pocket.train import RECIPES, Run, data_hash, learn, schedule, train, write
+from utils.pocket.train import LAST_SHARD, RECIPES, Run, data_hash, learn, schedule, train, write
 
 TINY = replace(
     RECIPES["pocket-phi-3-mini"],
@@ -22,7 +22,8 @@ TINY = replace(
         "num_key_value_heads": 1,
         "intermediate_size": 32,
     },
-    steps=6,
+    steps=4,
+    last=2,
     tokens=512,
 )
 
@@ -111,10 +112,12 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[0] < rates[50] < rates[100] == rates[300] == 1.0
     assert rates[700] == pytest.approx(0.5)
     assert rates[999] < 0.01
+    last = [schedule(1000 + step, 1000, 100) for step in range(100)]
+    assert last[0] < last[19] == max(last) < 0.12 and last[99] < 0.002
 
 
 def test_training_lowers_the_loss(tokenizer, tmp_path):
-    run = Run(replace(TINY, steps=400), tokenizer, tmp_path)
+    run = Run(replace(TINY, steps=400, last=0), tokenizer, tmp_path)
     _, batch = next(run.batches())
     losses = []
     for _ in range(25):
@@ -137,6 +140,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tokenizer, tmp_path
         train(TINY, tokenizer, tmp_path / "stopped")
     resumed = train(TINY, tokenizer, tmp_path / "stopped")
     assert resumed.step == straight.step == 6
+    assert resumed.position == straight.position == (LAST_SHARD, 2)  # the last steps have conversations of their own
     for ours, theirs in zip(resumed.model.parameters(), straight.model.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 

@@ -156,7 +156,8 @@ class Run:
         of: Any = partial(stream, self.tokenizer, r.tokens, r.seed, CONTEXT)
         if self.step < r.steps:
             yield from islice(of(self.position, r.mix), r.steps - self.step)
-        yield from of(max(self.position, (LAST_SHARD, 0)), f"{r.mix} last" if r.last else r.mix)
+        if r.last:
+            yield from islice(of(max(self.position, (LAST_SHARD, 0)), f"{r.mix} last"), r.steps + r.last - self.step)
 
 
 def _optimisers(model: Phi3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -217,8 +218,6 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
 def _loop(run: Run, bar: tqdm[Any]) -> None:
     saved, mean = time.monotonic(), None
     for position, batch in run.batches():
-        if run.step >= run.recipe.steps + run.recipe.last:
-            break
         begun = time.monotonic()
         loss = learn(run, batch)
         run.seconds += time.monotonic() - begun
