@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from utils import Options, complete, connect
-from utils.backends.schema import narrowed
+from utils.backends.schema import fits, narrowed
 
 OPEN = {
     "type": "object",
@@ -44,7 +44,9 @@ def test_what_has_no_limit_gets_one():
         {"type": "string", "enum": ["a"]},
         {"type": "string", "pattern": "^a+$"},
         {"type": "integer", "minimum": 1, "maximum": 3},
-        {"type": "object"},
+        {"type": "object", "additionalProperties": {"const": 5}},
+        {"type": "object", "properties": {"a": {"const": 5}}, "required": ["a", "b"]},
+        {"type": "object", "allOf": [{"type": "object", "properties": {"a": {"const": 5}}}]},
         {"const": 5},
         {"not": {"type": "string"}},
         True,
@@ -53,6 +55,19 @@ def test_what_has_no_limit_gets_one():
 def test_what_has_limits_keeps_them(schema):
     within = narrowed({"properties": {"x": schema}})["properties"]["x"]
     assert within == schema
+
+
+def test_an_object_has_the_fields_that_are_described_or_a_few_simple_ones():
+    assert narrowed({"type": "object", "properties": {"a": {"const": 5}}})["additionalProperties"] is False
+    free = narrowed({"type": "object"})
+    assert free["maxProperties"] == 20
+    for value, good in (("x", True), (3, True), (None, True), ("x" * 301, False), ({}, False), ([], False)):
+        assert fits(json.dumps({"a": value}), free) is good
+
+
+def test_whether_an_answer_fits():
+    assert fits('{"a": 1}', {"required": ["a"]}) and not fits('{"b": 1}', {"required": ["a"]})
+    assert not fits('{"a": 1', {}) and fits("1", {"type": "nonsense"})
 
 
 @pytest.mark.parametrize(
@@ -71,11 +86,14 @@ def test_a_narrow_schema_can_still_be_met(schema):
         assert made.get(low, 0) <= made.get(high, 10**99)
 
 
+@pytest.mark.parametrize(
+    "schema", [OPEN, {"type": "object"}, {"type": "object", "properties": {"a": {"type": "string"}}}]
+)
 @pytest.mark.parametrize("route", ["onnx", "llama.cpp"])
-def test_open_schemas_come_to_an_end_and_fit(route):
+def test_open_schemas_come_to_an_end_and_fit(route, schema):
     backend = connect(route, "pocket-phi-3-mini", mode="offline")
     for question in ("Booking: This is Mara Keller, we are 4. JSON:", "Tell me a story.", "What is 3 + 4?"):
-        answer = complete(backend, question, Options(schema=OPEN, max_tokens=900))
+        answer = complete(backend, question, Options(schema=schema, max_tokens=900))
         assert answer.finish_reason == "stop", answer.text[:300]
-        jsonschema.validate(json.loads(answer.text), OPEN)
+        jsonschema.validate(json.loads(answer.text), schema)
     backend.close()
