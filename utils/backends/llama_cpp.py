@@ -44,6 +44,8 @@ class LlamaCppBackend(LocalBackend):
             self.context = min(context, LONGEST)
             self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context * rooms, slots))
             self._address = urlparse(self._server.listening_address)
+            self._after = self._tokens("a")[-1]
+            self._pieces: dict[int, str] = {}
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
@@ -57,18 +59,27 @@ class LlamaCppBackend(LocalBackend):
 
     def _step(self) -> Callable[[int], str | None]:
         ids: list[int] = []
-        told = ""
+        told, complete = "", False  # the text so far, and whether it ends with a whole character
 
         def step(token: int) -> str | None:
-            nonlocal told
+            nonlocal told, complete
             ids.append(token)
-            text = self._whole(ids)
-            if text.endswith("\ufffd"):  # the first bytes of a character
-                return None
-            piece, told = text[len(told) :], text
-            return piece
+            piece = self._piece(token) if complete else "\ufffd"
+            if "\ufffd" in piece:  # the first token, or bytes of a character
+                text = self._whole(ids)
+                complete = not text.endswith("\ufffd")
+                piece = text[len(told) :] if complete else ""
+            told += piece
+            return piece or None
 
         return step
+
+    def _piece(self, token: int) -> str:
+        """A token's text as it is after others; asking costs as much as making a token, so it is remembered."""
+        if token not in self._pieces:
+            before = self._whole([self._after])
+            self._pieces[token] = self._whole([self._after, token]).removeprefix(before)
+        return self._pieces[token]
 
     def _whole(self, ids: list[int]) -> str:
         return cast(str, self._ask("/detokenize", tokens=ids)["content"])
