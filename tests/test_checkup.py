@@ -56,6 +56,15 @@ def test_it_reports_what_the_lessons_need():
     assert all(f.status == "ok" or f.fix for f in findings.values())
 
 
+def test_an_npu_is_seen(monkeypatch, tmp_path):
+    monkeypatch.setattr(checkup, "ACCELERATORS", tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(checkup.platform, "system", lambda: "Linux")
+    assert checkup._gpu().detail == "none, and none is needed"
+    (tmp_path / "accel0").touch()
+    assert "OPENVINO_DEVICE=NPU" in checkup._gpu().detail
+
+
 def test_a_missing_or_old_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(checkup, "PACKAGES", {"no-such-package": "1.0", "ipywidgets": "99.0"})
     findings = doctor()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, cast
 
 from utils import catalog, pocket
@@ -31,6 +32,7 @@ PACKAGES = {
     "ipywidgets": "8.1",
 }
 GB = 1e9
+ACCELERATORS = Path("/dev/accel")  # where Linux shows NPUs
 WORDS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
 
 
@@ -168,6 +170,8 @@ def _gpu() -> Finding:
             return Finding("GPU", "ok", found.replace("\n", "; "))
         except (OSError, subprocess.SubprocessError):
             return Finding("GPU", "warn", "NVIDIA's driver does not answer", "Not needed: the lessons run without it.")
+    if any(ACCELERATORS.glob("accel*")):
+        return Finding("GPU", "ok", "none, but an NPU: with OPENVINO_DEVICE=NPU the route openvino uses it")
     return Finding("GPU", "ok", "none, and none is needed")
 
 

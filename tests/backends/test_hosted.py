@@ -1,5 +1,7 @@
 """How a route finds its server, its model and its client, and what becomes of pictures."""
 
+from contextlib import closing
+
 import pytest
 
 from utils import catalog, connect
@@ -54,6 +56,21 @@ def test_a_server_of_ones_own_needs_no_key(monkeypatch):
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://10.0.0.5:8000/v1")
     backend = connect("nim", mode="live")
     assert (backend.source, backend.address.id) == ("live", catalog.load().models["phi-4-mini"].ids["nim"])
+
+
+def test_what_else_a_client_can_do_raises_our_errors():
+    with closing(connect("ollama", mode="offline")) as backend:
+        with backend.sdk() as client:
+            assert client.show(MODEL).modelinfo and client.embed(MODEL, "Hello").embeddings
+            client.create("hutkeeper", from_=MODEL, system="You are the hut keeper.")
+            assert "hutkeeper:latest" in [model.model for model in client.list().models]
+        with (
+            pytest.raises(UnknownModel, match="Ollama does not have that: There is no model 'nothing'"),
+            backend.sdk() as client,
+        ):
+            client.show("nothing")
+    with closing(connect("nim", mode="offline")) as backend, pytest.raises(BadInput), backend.sdk() as client:
+        client.embeddings.create(model=MODEL, input="")
 
 
 # ---- pictures

@@ -10,7 +10,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from utils import catalog
@@ -29,7 +29,7 @@ OFFERS_S = 5.0
 class HostedBackend(ABC):
     """A model behind a server. `first_s` and `between_s` are the seconds to wait for text; SLM_TIMEOUT changes both.
 
-    `client` is the SDK's own client, for what else it can do: it raises the SDK's own errors.
+    `client` is the SDK's own client, for what else it can do. It raises the SDK's own errors; `sdk()` makes them ours.
     """
 
     client: Any
@@ -122,9 +122,17 @@ class HostedBackend(ABC):
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
         return explain(trouble, self.address, self._offers), trouble.wait_s
 
-    def explained(self, error: Exception) -> BackendError:
-        """Our error for one of the SDK's."""
-        return _ours(error) or explain(self._read(error), self.address, self._offers)
+    @contextmanager
+    def sdk(self) -> Iterator[Any]:
+        """The SDK's own client, as in `with backend.sdk() as client: client.show("phi3.5")`. Raises BackendError."""
+        try:
+            yield self.client
+        except Exception as error:
+            raise self.explained(error, other=True) from None
+
+    def explained(self, error: Exception, *, other: bool = False) -> BackendError:
+        """Our error for one of the SDK's; `other`: it may be about another model than this backend's."""
+        return _ours(error) or explain(self._read(error), self.address, self._offers, other=other)
 
 
 class _Answer:

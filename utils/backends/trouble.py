@@ -52,8 +52,12 @@ class Trouble:
         return 0.5 if after is None else after if after <= PATIENCE_S else None
 
 
-def explain(trouble: Trouble, address: Address, models: Callable[[], list[str]]) -> BackendError:
-    """Our error for it. `models` asks the server for its list, which helps whoever asked for another model."""
+def explain(
+    trouble: Trouble, address: Address, models: Callable[[], list[str]], *, other: bool = False
+) -> BackendError:
+    """Our error for it. `models` asks the server for its list, which helps whoever asked for another model; `other`: it
+    may be about another model than the address's.
+    """
     route, status, said = address.route, trouble.status, clean(trouble.said, address.key)
     who, model = route.title, address.id
     if status is None:
@@ -68,6 +72,8 @@ def explain(trouble: Trouble, address: Address, models: Callable[[], list[str]])
     if status == 404:
         to_you = _ACCOUNT.search(said)
         problem = f"does not offer {model} to your account" if to_you else f"has no model {model!r}"
+        if other:
+            problem = f"does not have that: {said or 'not found'}"
         return UnknownModel(f"{who} {problem}. {_offers(models)}")
     if status == 429:
         after = _seconds(trouble.retry_after)

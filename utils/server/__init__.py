@@ -44,6 +44,9 @@ class Server:
     def __repr__(self) -> str:
         return f"<course server at {self.url}>"
 
+    def __str__(self) -> str:
+        return self.url
+
     def stop(self) -> None:
         """Ends the answers in progress, frees the models and the port. May be called twice."""
         self._server.should_exit = True
