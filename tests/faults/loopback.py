@@ -7,10 +7,37 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-WIRES = ("openai", "azure", "ollama")
-ROUTES = {"openai": "nim", "azure": "github-models", "ollama": "ollama"}
-VARIABLES = {"nim": "NVIDIA_BASE_URL", "github-models": "GITHUB_MODELS_ENDPOINT", "ollama": "OLLAMA_HOST"}
-KEYS = {"nim": "NVIDIA_API_KEY", "github-models": "GITHUB_TOKEN", "ollama": "OLLAMA_API_KEY"}
+
+class Wire(str):
+    """A wire format, and a route (with one of its client libraries) that speaks it."""
+
+    def __new__(cls, wire, route, client=None):
+        made = super().__new__(cls, wire)
+        made.route, made.client = route, client
+        return made
+
+
+WIRES = (
+    Wire("openai", "nim"),
+    Wire("openai", "github-models", "openai"),
+    Wire("openai", "foundry", "openai"),
+    Wire("azure", "github-models"),
+    Wire("azure", "foundry"),
+    Wire("ollama", "ollama"),
+)
+ROUTES = {"openai": "nim", "azure": "github-models", "ollama": "ollama"}  # for what one route shows for all
+VARIABLES = {
+    "nim": "NVIDIA_BASE_URL",
+    "github-models": "GITHUB_MODELS_ENDPOINT",
+    "foundry": "AZURE_INFERENCE_ENDPOINT",
+    "ollama": "OLLAMA_HOST",
+}
+KEYS = {
+    "nim": "NVIDIA_API_KEY",
+    "github-models": "GITHUB_TOKEN",
+    "foundry": "AZURE_INFERENCE_CREDENTIAL",
+    "ollama": "OLLAMA_API_KEY",
+}
 KEY = "nvapi-Secret0123456789abcdef"
 
 

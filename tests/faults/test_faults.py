@@ -34,7 +34,7 @@ MODEL = "phi-3.5-mini"
 CHUNK = piece("openai", "Hello")
 
 
-@pytest.fixture(params=WIRES)
+@pytest.fixture(params=WIRES, ids=lambda wire: f"{wire.route} {wire.client or ''}".strip())
 def wire(request):
     return request.param
 
@@ -46,13 +46,13 @@ def served(wire, monkeypatch):
 
     def make(*acts, listing=b"", **settings):
         server = FaultServer(list(acts), listing)
-        route = ROUTES[wire]
+        route, client = getattr(wire, "route", ROUTES[wire]), getattr(wire, "client", None)
         monkeypatch.setenv(VARIABLES[route], server.url)
         if route in KEYS:
             monkeypatch.setenv(KEYS[route], KEY)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        backend = connect(route, MODEL, mode="live")
+        backend = connect(route, None if route == "foundry" else MODEL, mode="live", client=client)
         servers.append(server)
         backends.append(backend)
         return backend, server
@@ -113,10 +113,9 @@ def test_4_a_server_that_wants_a_key_says_which(served, wire):
 
 def test_2_a_key_with_blanks_and_line_ends_is_cleaned(served, wire):
     backend, server = served(answer(wire, "Hi"))
-    key = KEYS[ROUTES[wire]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(key, f" {KEY[:9]}\n{KEY[9:]} \r\n")
-        backend = connect(ROUTES[wire], MODEL, mode="live")
+        patch.setenv(KEYS[wire.route], f" {KEY[:9]}\n{KEY[9:]} \r\n")
+        backend = connect(wire.route, backend.model, mode="live", client=wire.client)
     complete(backend, "Hello!")
     sent = server.requests[0].headers
     assert KEY in (sent.get("authorization", ""), sent.get("api-key", "")) or sent["authorization"] == f"Bearer {KEY}"
@@ -141,7 +140,7 @@ def test_3_a_key_in_typographic_quotes(route, monkeypatch):
             410,
             "has reached its end of life on 2026-07-30T00:00:00Z",
             Retired,
-            r"switched off \(has reached its end of life on 2026-07-30.*\)\. .*(Use|Ask for)",
+            r"switched off \(has reached its end of life on 2026-07-30.*\)\. .*(Use|Ask for|Deploy)",
             id="8 a retired model",
         ),
         pytest.param(
@@ -256,11 +255,10 @@ def test_a_context_that_does_not_fit_into_memory_is_warned_of(served, wire, monk
 def test_15_nothing_listens(monkeypatch, wire):
     server = FaultServer([b""])
     server.close()
-    route = ROUTES[wire]
-    monkeypatch.setenv(VARIABLES[route], server.url)
+    monkeypatch.setenv(VARIABLES[wire.route], server.url)
     with fails(NotRunning, "does not answer at http://127.0.0.1"):
-        connect(route, MODEL, mode="live")
-    assert connect(route, MODEL, mode="auto").source == "pocket"
+        connect(wire.route, mode="live", client=wire.client)
+    assert connect(wire.route, mode="auto", client=wire.client).source == "pocket"
 
 
 def test_15_a_server_that_has_gone(served, wire):
