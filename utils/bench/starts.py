@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 from utils.bench.rows import Row
 from utils.bench.streams import MODEL, PROMPT
@@ -27,6 +29,9 @@ while not generator.is_done():
     print(stream.decode(generator.get_next_tokens()[0]), end="", flush=True)
 """
 
+# Both sides have their bytecode, as on a learner's machine, whatever the shell says: packages have it from the start.
+USUAL = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 
 def rows(pairs: int) -> list[Row]:
     """`import utils` beside ipywidgets, and `ask` beside a bare script."""
@@ -43,13 +48,15 @@ def rows(pairs: int) -> list[Row]:
 def import_s(module: str) -> float:
     """Seconds that importing `module` takes in a fresh process."""
     code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-    return float(subprocess.run([sys.executable, "-c", code], cwd=HOME.parent, capture_output=True, check=True).stdout)
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME.parent, env=USUAL, capture_output=True, check=True)
+    return float(done.stdout)
 
 
 def first_output_s(command: list[str]) -> float:
     """Seconds from the start of a process to the first byte that it prints."""
     start = time.perf_counter()
-    with subprocess.Popen(command, cwd=HOME.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    quiet: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=HOME.parent, env=USUAL, **quiet) as process:
         assert process.stdout is not None
         first = process.stdout.read(1)
         seconds = time.perf_counter() - start

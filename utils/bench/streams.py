@@ -5,6 +5,7 @@ Both sides decode TOKENS tokens from the same ids, kept from ending early, and r
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -165,7 +166,10 @@ def transformers_helper(backend: Any) -> tuple[Speed, list[int]]:
 
 
 def beside_llama_cpp(pairs: int) -> Row:
-    """Our figure beside the timings that llama.cpp gives with its last event."""
+    """Our figure beside the timings that llama.cpp gives with the last event of a stream.
+
+    Streaming itself costs its server some 10 % with so small a model: an answer in one piece is no fair comparison.
+    """
     from utils.backends.llama_cpp import LlamaCppBackend
 
     with closing(LlamaCppBackend(pocket("gguf-f32"))) as backend:
@@ -173,11 +177,13 @@ def beside_llama_cpp(pairs: int) -> Row:
 
         def theirs() -> float:
             asked = {"prompt": ids, "n_predict": TOKENS, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
-            timings = backend._ask("/completion", **asked)["timings"]
-            return float(timings["predicted_per_second"])
+            connection, answer = backend._open("/completion", asked | {"stream": True, "return_tokens": True})
+            with closing(connection):
+                last = [line for line in answer if line.startswith(b"data: ")][-1]
+            return float(json.loads(last[6:])["timings"]["predicted_per_second"])
 
         result = compare(stream(backend), theirs, pairs)
-    return Row("our figure ÷ llama.cpp's own timings", "tokens/s", result, "within", 0.03)
+    return Row("our figure ÷ llama.cpp's own timings of a stream", "tokens/s", result, "within", 0.03)
 
 
 def beside_openvino(pairs: int) -> Row:
