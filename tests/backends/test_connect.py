@@ -37,6 +37,18 @@ def test_slm_mode_is_the_default(monkeypatch, tmp_path):
     assert connect("onnx", mode="offline").source == "pocket"
 
 
+def test_a_setting_that_only_some_routes_have():
+    with pytest.raises(BadInput, match=r"^The route onnx has no setting 'num_ctx'\. It has none\.$"):
+        connect("onnx", mode="offline", num_ctx=2048)
+    with pytest.raises(BadInput, match=r"^The route ollama has no setting 'num_ctxt'\. Did you mean 'num_ctx'\?$"):
+        connect("ollama", mode="offline", num_ctxt=2048)
+    with pytest.raises(BadInput, match="OpenVINO finds no NPU"):
+        connect("openvino", mode="offline", device="npu")
+    backend = connect("ollama", mode="offline", num_ctx=2048, keep_alive="1m")
+    assert (backend.num_ctx, backend.keep_alive) == (2048, "1m")
+    backend.close()
+
+
 SETUP = "python -m utils setup"
 
 

@@ -114,6 +114,24 @@ def test_openai_asynchronously(served, expected):
     assert {answer.choices[0].message.content for answer in asyncio.run(ask())} == {expected.text}
 
 
+@pytest.mark.parametrize("route", ["transformers", "llama.cpp", "openvino"])
+def test_other_runtimes_serve_several_at_once(route, expected):
+    course = server.start(route=route, slots=4)
+
+    async def ask():
+        async with openai.AsyncOpenAI(base_url=f"{course}/v1", api_key="x") as client:
+            return await asyncio.gather(
+                *(client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0) for _ in range(6))
+            )
+
+    try:
+        answers = asyncio.run(ask())
+    finally:
+        course.stop()
+    assert {answer.choices[0].message.content for answer in answers} == {expected.text}
+    assert {answer.usage.completion_tokens for answer in answers} == {expected.tokens}
+
+
 def test_azure_whole_and_in_pieces(azure, expected):
     answer = azure.complete(messages=ASKED, model=MODEL, temperature=0)
     assert answer.choices[0].message.content == expected.text and answer.usage.completion_tokens == expected.tokens

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from typing import TYPE_CHECKING, cast, get_args
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import urlsplit
 
 from utils import catalog
@@ -28,6 +29,7 @@ def connect(
     *,
     mode: Mode | None = None,
     client: str | None = None,
+    **settings: Any,
 ) -> Backend:
     """Loads a model, or finds the server that has it, and returns the backend that runs it.
 
@@ -35,7 +37,9 @@ def connect(
     name that only the server knows. `mode`: "offline" uses pocket models only, "live" the real thing or an error,
     "auto" the real thing if it can be reached, else its pocket stand-in; the default is SLM_MODE, else "auto". A
     pocket model on a server's route is asked through the same client library, over the course server.
-    `client`: another client library than the route's first, such as "openai" on github-models. Raises BackendError.
+    `client`: another client library than the route's first, such as "openai" on github-models. `settings`: what only
+    this route has: `num_ctx` and `keep_alive` on ollama, `device` on transformers and openvino, `slots` on llama.cpp.
+    Raises BackendError.
     """
     routes = catalog.load().routes
     if route not in routes:
@@ -53,7 +57,12 @@ def connect(
         raise NotInstalled(
             f"The route {route} needs the package {missing}, which is missing or broken. Run `{fix}`."
         ) from None
-    return cast(Backend, module.load(target))
+    known = [name for name, kind in signature(module.load).parameters.items() if kind.default is not Parameter.empty]
+    for name in set(settings) - set(known):
+        raise BadInput(
+            f"The route {route} has no setting {name!r}. {suggest(name, known) if known else 'It has none.'}"
+        )
+    return cast(Backend, module.load(target, **settings))
 
 
 def _address(row: Route, wanted: str | None, mode: Mode) -> Address:

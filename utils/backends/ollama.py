@@ -116,7 +116,7 @@ def _warn_of_cut(messages: Sequence[Message], num_ctx: int) -> None:
     if estimate > num_ctx:
         warnings.warn(
             f"The prompt has about {estimate:,} tokens, but the context is {num_ctx:,}: Ollama would leave out its "
-            "beginning. Shorten it, or set the backend's num_ctx (which takes memory).",
+            "beginning. Shorten it, or connect with a larger num_ctx (which takes memory).",
             stacklevel=2,
         )
 

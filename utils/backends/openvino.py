@@ -145,14 +145,14 @@ class OneByOneBackend(OpenVinoBackend):
             self._stepping.release()
 
 
-def load(target: Target) -> OpenVinoBackend:
-    """What `connect` calls: on the device OPENVINO_DEVICE (CPU, GPU, NPU; CPU when it is not set)."""
-    device = _device()
-    return (OneByOneBackend if device.startswith("NPU") else OpenVinoBackend)(target, device)
+def load(target: Target, *, device: str | None = None) -> OpenVinoBackend:
+    """What `connect` calls: on `device` (CPU, GPU, NPU), else on OPENVINO_DEVICE, else on the processor."""
+    place = _device(device)
+    return (OneByOneBackend if place.startswith("NPU") else OpenVinoBackend)(target, place)
 
 
-def _device() -> str:
-    wanted = (catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
+def _device(given: str | None) -> str:
+    wanted = (given or catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
     known = {name.partition(".")[0] for name in ov.Core().available_devices}
     if wanted.partition(".")[0] not in known:
         raise BadInput(

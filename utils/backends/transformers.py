@@ -24,7 +24,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TransformersBackend(TokenizersBackend):
-    """A model loaded by Transformers, on the device TORCH_DEVICE (cpu, cuda, mps, ...).
+    """A model loaded by Transformers, on `device` (cpu, cuda, mps, ...), else on TORCH_DEVICE.
 
     Left to itself, a pocket model runs in float32 on the processor, for the same tokens on every machine; others run
     as they were saved, on the GPU if there is one. "NAME:bf16" asks for another precision.
@@ -32,12 +32,12 @@ class TransformersBackend(TokenizersBackend):
 
     name = "transformers"
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, device: str | None = None) -> None:
         super().__init__(target)
         weights.check(target.folder)
         source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         pocket = target.source == "pocket"
-        dtype, device = DTYPES.get(target.precision, torch.float32 if pocket else "auto"), _device(pocket)
+        dtype, place = DTYPES.get(target.precision, torch.float32 if pocket else "auto"), _device(device, pocket)
         logs: Any = transformers.utils.logging
         bar = logs.is_progress_bar_enabled()
         logs.disable_progress_bar()
@@ -46,7 +46,7 @@ class TransformersBackend(TokenizersBackend):
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 target.folder, dtype=dtype, use_safetensors=True, **source
             )
-            self._model = model.eval().to(device)
+            self._model = model.eval().to(place)
         except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
         finally:
@@ -97,16 +97,16 @@ class TransformersBackend(TokenizersBackend):
             torch.accelerator.empty_cache()
 
 
-def _device(pocket: bool) -> torch.device:
+def _device(given: str | None, pocket: bool) -> torch.device:
     gpu = torch.accelerator.current_accelerator(check_available=True)
     known = {"cpu", *([gpu.type] if gpu else [])}
-    wanted = catalog.variable("TORCH_DEVICE") or (gpu.type if gpu and not pocket else "cpu")
+    wanted = given or catalog.variable("TORCH_DEVICE") or (gpu.type if gpu and not pocket else "cpu")
     if wanted.partition(":")[0] not in known:
         raise BadInput(f"PyTorch finds no {wanted} on this machine, only {', '.join(sorted(known))}: see TORCH_DEVICE.")
     try:
         return torch.device(wanted)
     except RuntimeError:
-        raise BadInput(f"TORCH_DEVICE is {wanted!r}, which is no device. Write it like cpu or cuda:0.") from None
+        raise BadInput(f"{wanted!r} is no device. Write it like cpu or cuda:0.") from None
 
 
 def _chooser(options: Options, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
