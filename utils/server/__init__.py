@@ -123,9 +123,7 @@ def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory
 
     def load(name: str) -> Runtime:
         wanted = name if name in pocket.NAMES else folders[name]
-        batches: dict[str, Any] = (
-            {"slots": slots} if route == "llama.cpp" else {}
-        )  # it computes its answers together, in batches
+        batches: dict[str, Any] = {"slots": slots} if route == "llama.cpp" else {}  # computed in batches
         return cast(Runtime, connect(route, wanted, mode="offline", **batches))
 
     allowed = psutil.virtual_memory().total / 2 if memory is None else memory * 1e9
