@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +15,7 @@ from utils.pocket.dialogue import task as make
 from utils.pocket.grammar import Document
 from utils.pocket.tasks import Turn
 from utils.pocket.tasks.drills import recall
+from utils.pocket.tasks.languages import CODES, phrasebook
 from utils.pocket.tasks.reading import NOT_SAID
 from utils.pocket.tasks.spelling import misspelt, practised
 
@@ -161,3 +165,55 @@ def test_a_system_rule_shapes_the_reply_and_keeps_the_answer():
         assert phrase
         assert phrase in made.system
         assert turn.reply in (f"{answer} {phrase}", f"{phrase} {answer}")
+
+
+def test_held_out_translations_were_never_trained_on_in_any_language():
+    trained = {text for sayings in phrasebook(False) for saying in sayings for text in saying.items()}
+    held_out = [saying for sayings in phrasebook(True) for saying in sayings]
+    assert len(held_out) > 1000
+    assert all(set(saying) == {"en", *CODES} for saying in held_out)
+    shared = [pair for saying in held_out for pair in saying.items() if pair in trained]
+    assert {code for code, _ in shared} <= {"zh", "ja", "es"}, "said alike of two things, as in 他 or su"
+    assert len(shared) < 0.02 * 6 * len(held_out), shared
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_translation_is_of_what_is_asked_and_its_variants_mean_the_same(code):
+    said = [saying for sayings in (*phrasebook(True), *phrasebook(False)) for saying in sayings]
+    for turn in turns(f"translation {code}-en", 200, held_out=True):
+        assert turn.reply in turn.accept
+        originals = {saying[code] for saying in said if saying["en"] == turn.reply}
+        assert any(original in turn.prompt for original in originals), turn
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_answers_in_other_languages_stand_in_the_passage_or_say_that_it_does_not(code):
+    asked = [(first.prompt, turn) for first in turns(f"reading ({code})", 300) for turn in (first, *first.then)]
+    absent = [turn for _, turn in asked if turn.task == f"not in the text ({code})"]
+    assert len(absent) / len(asked) == pytest.approx(0.38, abs=0.06)
+    assert {turn.reply for turn in absent} == {absent[0].facts[0]}
+    for passage, turn in asked:
+        if turn.task == f"reading ({code})":
+            assert all(number in passage for number in re.findall(r"\d+", turn.reply)), (passage, turn)
+            assert turn.reply != absent[0].reply
+
+
+def test_who_asks_in_chinese_is_answered_in_chinese():
+    for task in ("questions (zh)", "reading (zh)", "sentiment (zh)", "translation en-zh"):
+        for turn in turns(task):
+            assert re.search(r"[\u4e00-\u9fff。]", turn.reply), turn
+
+
+def test_the_corpus_does_not_depend_on_the_order_of_sets():
+    """Python orders a set of texts anew in every process."""
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", "from utils.pocket.train import data_hash; print(data_hash(3, 'languages'))"],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(made) == 1

@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
     sample.add_argument("-n", type=int, default=5, help="how many")
     for name, text in (
         ("train", "train a model; goes on from its checkpoint"),
-        ("evaluate", "score a model on held-out documents"),
+        ("eval", "score a model on held-out documents"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("model", choices=NAMES)
@@ -29,13 +29,14 @@ def main(argv: list[str]) -> int:
             command.add_argument("--restart", action="store_true", help="forget the checkpoint")
         else:
             command.add_argument("-n", type=int, default=1000, help="held-out documents for each task")
+            command.add_argument("--task", help="only this one; it may be one that the model was not taught")
             command.add_argument("--wrong", action="store_true", help="print the wrong answers")
     command = commands.add_parser("export", help="write a model in the form that another runtime reads")
     command.add_argument("model", help="a pocket model's name, or a folder with a model of your own")
     command.add_argument("--to", choices=export.FORMS, required=True, metavar="FORM", help=", ".join(export.FORMS))
     command.add_argument("target", type=Path, metavar="FOLDER", help="a new or empty folder")
     options = parser.parse_args(argv)
-    run = {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "evaluate": _evaluate, "export": _export}
+    run = {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "eval": _evaluate, "export": _export}
     try:
         return run[options.command](options)
     except KeyboardInterrupt:
@@ -101,14 +102,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     from tokenizers import Tokenizer
     from transformers import Phi3ForCausalLM
 
-    from .evaluate import TASK_NAMES, answers
+    from .evaluate import answers, interval, scored, tasks
+    from .train import RECIPES
 
+    if options.task is not None and options.task not in tasks():
+        print(f"There is no task {options.task!r}. There are: {', '.join(tasks())}.")
+        return 2
     home = options.out or folder(options.model)
     model = Phi3ForCausalLM.from_pretrained(home, dtype=torch.float32).eval()
     tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
-    for task in TASK_NAMES:
+    for task in [options.task] if options.task else scored(RECIPES[options.model].mix):
         given = answers(model, tokenizer, task, options.n)
-        print(f"{task:16} {sum(a.right for a in given) / len(given):6.1%}", flush=True)
+        share = sum(a.right for a in given) / len(given)
+        low, high = interval(share, len(given))
+        print(f"{task:21} {share:6.1%}   (95 %: {low:.1%} to {high:.1%})", flush=True)
         for answer in (a for a in given if options.wrong and not a.right):
             turn = answer.conversation.turns[-1]
             print(f"    asked:  {turn.prompt!r}\n    wanted: {turn.reply!r}\n    got:    {answer.text!r}")

@@ -9,6 +9,7 @@ from .grammar import Document, load
 from .tasks import Task, Turn
 from .tasks.drills import bill, copy, differences, long_copy, recall, sums
 from .tasks.exchange import exchange
+from .tasks.languages import CODES, tasks
 from .tasks.messages import booking, entities, tool_call
 from .tasks.reading import passage_turn, short_passage, summary
 from .tasks.spelling import spelling
@@ -45,7 +46,11 @@ ENGLISH: Mix = {
 LAST: Mix = ENGLISH | {
     name: (share, ENGLISH[name][1]) for name, share in {"field": 22, "reading": 34, "sums": 4, "spelling": 16}.items()
 }
-MIXES = {"english": ENGLISH, "english last": LAST}
+# Two fifths of what the English model learns, for a model that begins as that one, and five languages.
+LANGUAGES: Mix = {name: (0.4 * share, task) for name, (share, task) in ENGLISH.items() if name != "translation"}
+for code in CODES:
+    LANGUAGES |= tasks(code)
+MIXES = {"english": ENGLISH, "english last": LAST, "languages": LANGUAGES}
 TASKS = {name: task for mix in MIXES.values() for name, (_, task) in mix.items()}
 DRILLS: tuple[Task, ...] = (recall, spelling, short_passage, sums)
 
@@ -88,6 +93,9 @@ def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0), mix: str =
 def _several(document: Document, first: Turn) -> tuple[Turn, ...]:
     """Two to four turns: small tasks, a name to remember, or "say that again"."""
     turns = [first]
+    if first.task.endswith(")"):  # "questions (zh)": who writes Chinese goes on in Chinese
+        same = f"questions {first.task[-4:]}"
+        return (first, *(task(same)(Document(document.rng)) for _ in range(document.rng.randint(1, 3))))
     if document.chance(0.35):
         given = document.expand(document.phrasing(load("dialogue")["name_given"]))
         name = document.slots["guest"]

@@ -7,20 +7,39 @@ instruction in words of its own is not measured.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from tokenizers import Tokenizer
 from transformers import Phi3ForCausalLM
 
-from .dialogue import TASKS, Conversation, rule_turn
+from .dialogue import MIXES, Conversation, rule_turn
 from .dialogue import task as make
 from .grammar import Document
 from .tasks import Turn
 
 UNSCORED = ("story", "completion", "prose")  # there is no one right answer
-TASK_NAMES = (*(name for name in TASKS if name not in UNSCORED), "not in the text", "system rule")
+READING, ABSENT = "reading", "not in the text"  # one task makes both
+
+
+def scored(mix: str) -> tuple[str, ...]:
+    """The tasks of which a model trained on `mix` is given a score."""
+    names = [name for name in MIXES[mix] if name not in UNSCORED]
+    return (*names, *(name.replace(READING, ABSENT) for name in names if name.startswith(READING)), "system rule")
+
+
+def tasks() -> tuple[str, ...]:
+    """Every task that can be scored."""
+    return tuple(dict.fromkeys(name for mix in MIXES for name in scored(mix)))
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share seen in `count` documents (Wilson 1927)."""
+    z = 1.96
+    middle, half = share + z * z / (2 * count), z * sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return max(0.0, middle - half) / (1 + z * z / count), min(1.0, (middle + half) / (1 + z * z / count))
 
 
 @dataclass(frozen=True)
@@ -47,7 +66,7 @@ def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
         if task == "system rule":
             made.append(rule_turn(document))
             continue
-        turn = make("reading" if task == "not in the text" else task)(document)
+        turn = make(task.replace(ABSENT, READING))(document)
         if turn.task == task:
             made.append(Conversation(turn.system, (turn,)))
     return made
@@ -83,18 +102,3 @@ def answers(model: Phi3ForCausalLM, tokenizer: Tokenizer, task: str, count: int,
     asked = held_out(task, count, seed)
     texts = greedy(model, tokenizer, [prompt_ids(tokenizer, c.system, c.turns[-1].prompt) for c in asked])
     return [Answer(c, text) for c, text in zip(asked, texts, strict=True)]
-
-
-def scores(
-    model: Phi3ForCausalLM, tokenizer: Tokenizer, count: int = 200, tell: Callable[[str, float], None] | None = None
-) -> dict[str, float]:
-    """The share of right answers for every scored task."""
-    model.eval()
-    result = {}
-    for task in TASK_NAMES:
-        given = answers(model, tokenizer, task, count)
-        result[task] = sum(answer.right for answer in given) / count
-        if tell:
-            tell(task, result[task])
-    model.train()
-    return result

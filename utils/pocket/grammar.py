@@ -208,6 +208,7 @@ MADE: dict[str, Callable[[Document], str]] = {
     "big": _number(13, 99),
     "price": _number(2, 48),
     "time": _time,
+    "clock": _time,  # in the files of the other languages, where {time} is a phrase of the phrasebook
     "date": _date,
 }
 FEMALE = frozenset(load("words")["female"])

@@ -20,17 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM
 
+from . import folder as home
 from .batches import IGNORED, SEEDS, Batch, stream
 from .dialogue import conversation
 from .muon import Muon
 from .tokenizer import SIZE
 
 CONTEXT = 1024  # tokens
+GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
 LAST_RATE = 0.12  # of the full learning rate
 WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
@@ -49,21 +52,30 @@ class Recipe:
     seed: int = 1
     mix: str = "english"  # of `dialogue.MIXES`: what it is taught
     last: int = 0  # steps after those, on the mix "... last"
+    grown_from: str = ""  # the pocket model whose weights it begins with; else they are random
 
 
+MINI = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "intermediate_size": 512,
+}
 RECIPES = {
-    "pocket-phi-3-mini": Recipe(
-        "pocket-phi-3-mini",
-        {
-            "hidden_size": 256,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 8,
-            "num_key_value_heads": 8,
-            "intermediate_size": 512,
-        },
-        steps=6900,
-        last=200,
-    ),
+    recipe.name: recipe
+    for recipe in (
+        Recipe("pocket-phi-3-mini", MINI, steps=6900, last=200),
+        Recipe(
+            "pocket-phi-3.5-mini",
+            MINI,
+            steps=5000,
+            rate=3e-3,
+            matrix_rate=3e-3,
+            mix="languages",
+            grown_from="pocket-phi-3-mini",
+        ),
+    )
 }
 
 
@@ -109,9 +121,12 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.tokenizer, self.folder = recipe, tokenizer, folder
         self.model = Phi3ForCausalLM(config(recipe, tokenizer))
+        if recipe.grown_from:
+            self.model.load_state_dict(load_file(home(recipe.grown_from) / "model.safetensors"), strict=False)
         self.decoder = self.model.model  # or the same compiled
         self.optimisers = _optimisers(self.model, recipe)
-        self.step, self.position, self.seconds = 0, (0, 0), 0.0
+        self.step, self.seconds = 0, 0.0
+        self.position = (GROWN if recipe.grown_from else 0, 0)  # shard and batch
         self.losses: list[tuple[int, float]] = []
 
     @property

@@ -15,23 +15,25 @@ from ..grammar import Document, load
 from . import Turn
 from .exchange import capital, reworded
 
+ENGLISH = "reading"  # the file; each other language has one of its own
 NOT_SAID = "not in the text."
+UNSPACED = ("zh", "ja")
 Attribute = dict[str, Any]
 
 
 @cache
-def attributes(topic: str | None = None) -> tuple[Attribute, ...]:
-    return tuple(a for a in load("reading")["attribute"] if topic in (None, a["topic"]))
+def attributes(topic: str | None = None, file: str = ENGLISH) -> tuple[Attribute, ...]:
+    return tuple(a for a in load(file)["attribute"] if topic in (None, a["topic"]))
 
 
 @cache
-def topics() -> tuple[str, ...]:
-    return tuple(sorted({a["topic"] for a in load("reading")["attribute"]}))
+def topics(file: str) -> tuple[str, ...]:
+    return tuple(sorted({a["topic"] for a in load(file)["attribute"]}))
 
 
-def statement(document: Document, attribute: Attribute, taken: set[str]) -> Document:
+def statement(document: Document, attribute: Attribute, taken: set[str], file: str = ENGLISH) -> Document:
     """A sub-document in which the attribute's subject and value are chosen; subjects in `taken` are avoided."""
-    inner = Document(document.rng, document.held_out, load("reading").get("lists"))
+    inner = Document(document.rng, document.held_out, load(file).get("lists"))
     if subject := attribute.get("subject"):
         for _ in range(20):
             inner.slots.pop(subject, None)
@@ -48,25 +50,28 @@ def short_passage(document: Document) -> Turn:
     return passage_turn(document, document.rng.randint(1, 2), 0.5)
 
 
-def passage_turn(document: Document, size: int = 0, absent_share: float = 0.38) -> Turn:
+def passage_turn(document: Document, size: int = 0, absent_share: float = 0.38, file: str = ENGLISH) -> Turn:
     """Questions about a passage of `size` statements, or of two to four; some ask what the passage does not say."""
-    chosen_topics = document.rng.sample(topics(), 2 if document.chance(0.5) else 1)
-    pool = [a for topic in chosen_topics for a in attributes(topic)]
+    texts = load(file)
+    not_said = texts.get("not_said", NOT_SAID)
+    names = [f"{name} ({file})" if file != ENGLISH else name for name in ("reading", "not in the text")]
+    chosen_topics = document.rng.sample(topics(file), 2 if document.chance(0.5) else 1)
+    pool = [a for topic in chosen_topics for a in attributes(topic, file)]
     size = min(len(pool), size or document.rng.randint(2, 4))
     picked = document.rng.sample(pool, size)
     if size > 1 and document.chance(0.2):  # one kind of statement about two subjects: the question must be read whole
         picked += [a for a in picked if a.get("subject")][:1]
     taken: set[str] = set()
-    statements = [(a, statement(document, a, taken)) for a in picked]
-    passage = _passage(document, statements)
-    others = [a for a in pool if a not in picked] or [a for a in attributes() if a not in picked]
+    statements = [(a, statement(document, a, taken, file)) for a in picked]
+    passage = _passage(document, statements, file)
+    others = [a for a in pool if a not in picked] or [a for a in attributes(None, file) if a not in picked]
     answered = document.rng.sample(statements, len(statements))
     turns = []
     for _ in range(document.rng.randint(3, 5)):
         if not document.chance(absent_share):
             attribute, told = answered.pop() if answered else document.choice(statements)
             question = _asked(document, told, attribute)
-            turns.append(Turn("reading", question, told.expand(f"{attribute['key']}: {attribute['answer']}")))
+            turns.append(Turn(names[0], question, _named(told, attribute, attribute["answer"])))
         else:
             alike = [
                 a for a in others if a["value"] in {a["value"] for a in picked}
@@ -74,27 +79,32 @@ def passage_turn(document: Document, size: int = 0, absent_share: float = 0.38) 
             absent = document.choice(alike if alike and document.chance(0.5) else others)
             if document.chance(0.2):  # what is said of another subject
                 absent = document.choice([a for a in picked if a.get("subject")] or others)
-            untold = statement(document, absent, taken)
+            untold = statement(document, absent, taken, file)
             question = _asked(document, untold, absent)
-            reply = untold.expand(f"{absent['key']}: {NOT_SAID}")
-            turns.append(Turn("not in the text", question, reply, facts=(NOT_SAID,)))
+            turns.append(Turn(names[1], question, _named(untold, absent, not_said), facts=(not_said,)))
     first, *then = turns
-    prompt = document.frame(load("reading")["reading_prompts"], passage=passage, question=first.prompt)
+    prompt = document.frame(texts["reading_prompts"], passage=passage, question=first.prompt)
     return replace(first, prompt=prompt, then=tuple(replace(turn, prompt=capital(turn.prompt)) for turn in then))
+
+
+def _named(inner: Document, attribute: Attribute, answer: str) -> str:
+    """The answer after what it answers; in the other languages as a plain sentence."""
+    return inner.expand(f"{attribute['key']}: {answer}" if "key" in attribute else answer)
 
 
 def _asked(document: Document, inner: Document, attribute: Attribute) -> str:
     """A question about the attribute; its slots, which stay as they are, are filled last."""
     question = document.phrasing(attribute["questions"])
-    return inner.expand(reworded(document, question) if "[" not in question else question)
+    english = "key" in attribute
+    return inner.expand(reworded(document, question) if english and "[" not in question else question)
 
 
-def _passage(document: Document, statements: list[tuple[Attribute, Document]]) -> str:
+def _passage(document: Document, statements: list[tuple[Attribute, Document]], file: str) -> str:
     sentences = [capital(inner.expand(document.choice(a["sentences"]))) for a, inner in statements]
-    fillers = load("reading")["filler"]
+    fillers = load(file)["filler"]
     sentences += [document.expand(document.choice(fillers)) for _ in range(document.choice([0, 0, 1]))]
     document.rng.shuffle(sentences)
-    return " ".join(sentences)
+    return ("" if file in UNSPACED else " ").join(sentences)
 
 
 def summary(document: Document) -> Turn:

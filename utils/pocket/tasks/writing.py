@@ -109,7 +109,7 @@ def parallel(document: Document, languages: tuple[str, ...], phrases: Sequence[d
     """One of `phrases` in each of `languages` (codes), its slots filled alike."""
     phrase = document.choice(phrases)
     versions = [phrase[language] for language in languages]
-    for key in {key for key in phrase["en"].replace("}", "{").split("{")[1::2]}:
+    for key in dict.fromkeys(phrase["en"].replace("}", "{").split("{")[1::2]):  # not a set: its order is not seeded
         name = key.rstrip("0123456789")
         number = str(document.rng.randint(2, 30)) if name in ("n", "price", "big") else None
         word = document.choice(words_in(name)) if number is None else dict.fromkeys(languages, number)
