@@ -14,7 +14,8 @@ from utils.pocket.card import card
 from utils.pocket.dialogue import task as make
 from utils.pocket.evaluate import answers, greedy, held_out, interval, prompt_ids, scored
 from utils.pocket.grammar import Document
-from utils.pocket.train import RECIPES, data
+from utils.pocket.recipes import RECIPES
+from utils.pocket.train import data
 
 SAMPLE = 24
 MINI = "pocket-phi-3-mini"

@@ -10,8 +10,9 @@ from utils.pocket import batches, folder
 from utils.pocket.batches import IGNORED, encode, shard, stream
 from utils.pocket.dialogue import Conversation
 from utils.pocket.muon import Muon, orthogonal
+from utils.pocket.recipes import RECIPES
 from utils.pocket.tasks import Turn
-from utils.pocket.train import LAST_SHARD, RECIPES, Run, data_hash, learn, schedule, train, write
+from utils.pocket.train import LAST_SHARD, Run, data_hash, learn, schedule, train, write
 
 TINY = replace(
     RECIPES["pocket-phi-3-mini"],
@@ -40,7 +41,7 @@ def small_shards(monkeypatch):
 
 def test_only_replies_are_learned(tokenizer):
     made = Conversation("Be brief.", (Turn("talk", "Hello", "Good day."), Turn("talk", "Bye", "See you.")))
-    [(ids, weights)] = encode(tokenizer, [made])
+    [(ids, weights, _)] = encode(tokenizer, [made])
     learned = [i for i, weight in zip(ids, weights, strict=True) if weight]
     assert tokenizer.decode(learned, skip_special_tokens=False) == "Good day.<|end|>See you.<|end|>"
     rendered = (
@@ -51,7 +52,7 @@ def test_only_replies_are_learned(tokenizer):
 
 
 def test_a_replys_first_tokens_weigh_most(tokenizer):
-    [(_, weights)] = encode(tokenizer, [Conversation("", (Turn("talk", "Hello", "Good day to you."),))])
+    [(_, weights, _)] = encode(tokenizer, [Conversation("", (Turn("talk", "Hello", "Good day to you."),))])
     learned = [weight for weight in weights if weight]
     assert learned == pytest.approx([(i + 1) ** -0.5 for i in range(len(learned))])
 

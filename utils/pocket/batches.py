@@ -7,7 +7,7 @@ the one word of a sentiment would drown among stories, and a booking's numbers a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ import torch
 from tokenizers import Encoding, Tokenizer
 
 from .dialogue import Conversation, conversation
+from .pictures import Picture
+from .tokenizer import TAG, picture
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself
@@ -31,17 +33,18 @@ SMALL = 8  # in the first shards batches are half as large: after 0.4 M tokens t
 IGNORED = -100
 ATOMS = re.compile(r'"(?:[^"\\]|\\.)*"(:?)|\d+|[][]')  # in JSON: key and colon, text, number, list
 FOLLOWS = 0.1  # how much JSON's keys and punctuation count
-Encoded = tuple[list[int], list[float]]
+Encoded = tuple[list[int], list[float], tuple[Picture, ...]]
 
 
 @dataclass(frozen=True)
 class Batch:
     """`ids` and `labels`: [sequences, length] int64; `labels` are the next tokens, -100 where nothing is learned.
-    `weights`: [sequences, length] float32, how much each label counts."""
+    `weights`: [sequences, length] float32, how much each label counts. `pictures`: of all sequences, in order."""
 
     ids: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
+    pictures: tuple[Picture, ...] = ()
 
 
 def segments(made: Conversation) -> list[tuple[str, str, bool]]:
@@ -55,22 +58,32 @@ def segments(made: Conversation) -> list[tuple[str, str, bool]]:
 
 
 def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[Encoded]:
-    """(ids, weight of each id as a label) of each conversation; the weight is 0 where nothing is learned."""
+    """(ids, weight of each id as a label, pictures) of each conversation; the weight is 0 where nothing is learned."""
     all_parts = [segments(made) for made in conversations]
-    flat = [text.lstrip() if before else text for parts in all_parts for before, text, _ in parts]
+    flat = [piece for parts in all_parts for before, text, _ in parts for piece in _pieces(before, text)]
     encoded = iter(zip(flat, tokenizer.encode_batch(flat, add_special_tokens=False), strict=True))
+    patches = picture(tokenizer)
     special: dict[str, int] = {t.content: i for i, t in tokenizer.get_added_tokens_decoder().items()}
     result = []
-    for parts in all_parts:
+    for made, parts in zip(conversations, all_parts, strict=True):
         ids: list[int] = []
         weights: list[float] = []
-        for before, _, learn in parts:
+        for before, whole, learn in parts:
             text, pieces = next(encoded)
             end = special["<|end|>" if before else "<|endoftext|>"]
-            ids += [*([special[before]] if before else []), *pieces.ids, end]
-            weights += [0.0] * bool(before) + (_weights(text, pieces) if learn else [0.0] * (len(pieces.ids) + 1))
-        result.append((ids, weights))
+            inner = pieces.ids
+            for _ in TAG.findall(whole):
+                inner = [*inner, *patches, *next(encoded)[1].ids]
+            ids += [*([special[before]] if before else []), *inner, end]
+            weights += [0.0] * bool(before) + (_weights(text, pieces) if learn else [0.0] * (len(inner) + 1))
+        result.append((ids, weights, made.turns[0].pictures))
     return result
+
+
+def _pieces(before: str, text: str) -> list[str]:
+    """The text around the pictures. Special tokens swallow the white space after them; pictures do not."""
+    first, *others = TAG.split(text)
+    return [first.lstrip() if before else first, *others]
 
 
 def _weights(text: str, pieces: Encoding) -> list[float]:
@@ -105,16 +118,33 @@ def shard(tokenizer: Tokenizer, number: int, tokens: int, seed: int, limit: int,
 
 
 def _batch(group: list[Encoded]) -> Batch:
-    length = max(len(ids) for ids, _ in group)
+    length = max(len(ids) for ids, _, _ in group)
     ids = torch.zeros(len(group), length, dtype=torch.long)
     labels = torch.full((len(group), length), IGNORED)
     weights = torch.zeros(len(group), length)
-    for row, (sequence, weight) in enumerate(group):
+    for row, (sequence, weight, _) in enumerate(group):
         ids[row, : len(sequence)] = torch.tensor(sequence)
         weights[row, : len(sequence) - 1] = torch.tensor(weight[1:])
         labels[row, : len(sequence) - 1] = torch.tensor(sequence[1:])
     labels[weights == 0] = IGNORED
-    return Batch(ids, labels, weights)
+    return Batch(ids, labels, weights, tuple(shown for _, _, pictures in group for shown in pictures))
+
+
+def names(tokenizer: Tokenizer, pictures: Sequence[Picture]) -> torch.Tensor:
+    """What is on each patch of the pictures, as pairs (patch, token id): [pairs, 2] int64."""
+    patches = [words for shown in pictures for words in shown.named()]
+    return torch.tensor([(i, _first_id(tokenizer, word)) for i, words in enumerate(patches) for word in words])
+
+
+def _first_id(tokenizer: Tokenizer, word: str) -> int:
+    """The id of a letter, or of the beginning of a word within a sentence."""
+    return int(tokenizer.encode(word if len(word) == 1 else f" {word}", add_special_tokens=False).ids[0])
+
+
+def pixels(pictures: Sequence[Picture]) -> torch.Tensor:
+    """The pictures as the model sees them: [pictures, 3, SIDE, SIDE], from -1 to 1."""
+    drawn = np.stack([np.asarray(shown.draw()) for shown in pictures])
+    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def stream(

@@ -21,7 +21,7 @@ from .evaluate import answers, greedy, interval, prompt_ids, scored
 from .train import Run, data
 
 DATA = Path(__file__).parent.parent / "data"
-COUNT = 1000  # held-out documents a task: its score is known to within two or three points
+COUNT = 500  # held-out documents a task: its score is known to within two to four points
 TRIAL = 20  # after a trial with fewer steps
 WEAK = 0.2  # a task with a lower score is named among what the model cannot do
 LANGUAGES = {"en": "English", "zh": "Chinese", "ja": "Japanese", "es": "Spanish", "fr": "French", "de": "German"}

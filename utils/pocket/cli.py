@@ -76,7 +76,8 @@ def _train(options: argparse.Namespace) -> int:
     from tokenizers import Tokenizer
 
     from .card import COUNT, TRIAL, write_card
-    from .train import RECIPES, train, write
+    from .recipes import RECIPES
+    from .train import train, write
 
     out = options.out or folder(options.model)
     recipe = RECIPES[options.model]
@@ -103,7 +104,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from transformers import Phi3ForCausalLM
 
     from .evaluate import answers, interval, scored, tasks
-    from .train import RECIPES
+    from .recipes import RECIPES
 
     if options.task is not None and options.task not in tasks():
         print(f"There is no task {options.task!r}. There are: {', '.join(tasks())}.")

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 
 from .grammar import Document, load
-from .tasks import Task, Turn
+from .tasks import Task, Turn, looking
 from .tasks.drills import bill, copy, differences, long_copy, recall, sums
 from .tasks.exchange import exchange
 from .tasks.languages import CODES, tasks
@@ -50,7 +50,11 @@ LAST: Mix = ENGLISH | {
 LANGUAGES: Mix = {name: (0.4 * share, task) for name, (share, task) in ENGLISH.items() if name != "translation"}
 for code in CODES:
     LANGUAGES |= tasks(code)
-MIXES = {"english": ENGLISH, "english last": LAST, "languages": LANGUAGES}
+PICTURES: Mix = {name: (share, task) for name, (share, task, _) in looking.KINDS.items()}
+PICTURES |= {name: (share, ENGLISH[name][1]) for name, share in {"field": 7, "hut": 4, "talk": 2, "unknown": 2}.items()}
+MIXES = {"english": ENGLISH, "english last": LAST, "languages": LANGUAGES, "pictures": PICTURES}
+PARTS = {name: parts for name, (_, _, parts) in looking.KINDS.items()}  # tasks whose turns have several names
+PARTS |= {f"reading{of}": (f"reading{of}", f"not in the text{of}") for of in ("", *(f" ({code})" for code in CODES))}
 TASKS = {name: task for mix in MIXES.values() for name, (_, task) in mix.items()}
 DRILLS: tuple[Task, ...] = (recall, spelling, short_passage, sums)
 
@@ -72,7 +76,7 @@ def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0), mix: str =
     """The training conversation number `seed`; `drills` are the shares of copy drills and of other drills."""
     rng = random.Random(seed)
     kind = rng.random()
-    if kind < sum(drills):
+    if kind < sum(drills) and mix != "pictures":
         first = (long_copy if kind < drills[0] else rng.choices(DRILLS, [3, 4, 3, 1])[0])(Document(rng))
         return Conversation("", (first, *first.then))
     shares = MIXES[mix]
@@ -81,7 +85,7 @@ def conversation(seed: int, drills: tuple[float, float] = (0.0, 0.0), mix: str =
     document = Document(rng)
     if not first.prompt:
         return Conversation("", (first,))
-    if first.system:
+    if first.system or first.pictures:
         return Conversation(first.system, (first, *first.then))
     if first.then:
         return _with_system(document, (first, *first.then))

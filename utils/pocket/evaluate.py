@@ -13,21 +13,24 @@ from math import sqrt
 
 import torch
 from tokenizers import Tokenizer
-from transformers import Phi3ForCausalLM
+from transformers import PreTrainedModel
 
-from .dialogue import MIXES, Conversation, rule_turn
+from .batches import pixels
+from .dialogue import MIXES, PARTS, Conversation, rule_turn
 from .dialogue import task as make
 from .grammar import Document
+from .pictures import Picture
 from .tasks import Turn
+from .tokenizer import ids_of
 
 UNSCORED = ("story", "completion", "prose")  # there is no one right answer
-READING, ABSENT = "reading", "not in the text"  # one task makes both
+MAKERS = {part: name for name, parts in PARTS.items() for part in parts}
 
 
 def scored(mix: str) -> tuple[str, ...]:
     """The tasks of which a model trained on `mix` is given a score."""
     names = [name for name in MIXES[mix] if name not in UNSCORED]
-    return (*names, *(name.replace(READING, ABSENT) for name in names if name.startswith(READING)), "system rule")
+    return (*(part for name in names for part in PARTS.get(name, (name,))), "system rule")
 
 
 def tasks() -> tuple[str, ...]:
@@ -66,7 +69,7 @@ def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
         if task == "system rule":
             made.append(rule_turn(document))
             continue
-        turn = make(task.replace(ABSENT, READING))(document)
+        turn = make(MAKERS.get(task, task))(document)
         if turn.task == task:
             made.append(Conversation(turn.system, (turn,)))
     return made
@@ -75,30 +78,37 @@ def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
 def prompt_ids(tokenizer: Tokenizer, system: str, prompt: str) -> list[int]:
     """The chat template's ids up to where the assistant begins."""
     text = (f"<|system|>\n{system}<|end|>\n" if system else "") + f"<|user|>\n{prompt}<|end|>\n<|assistant|>\n"
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    return ids_of(tokenizer, text)
 
 
 @torch.inference_mode()
 def greedy(
-    model: Phi3ForCausalLM, tokenizer: Tokenizer, prompts: Sequence[list[int]], max_tokens: int = 120
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    prompts: Sequence[list[int]],
+    pictures: Sequence[tuple[Picture, ...]] = (),
+    max_tokens: int = 120,
 ) -> list[str]:
-    """Greedy answers, in batches of similar length (padded on the left)."""
+    """Greedy answers, in batches of similar length (padded on the left); `pictures` are those of each prompt."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)
-    pad = model.config.pad_token_id
+    pad = model.config.get_text_config().pad_token_id
     for start in range(0, len(order), 32):
         rows = order[start : start + 32]
         width = max(len(prompts[i]) for i in rows)
         ids = torch.tensor([[pad] * (width - len(prompts[i])) + prompts[i] for i in rows])
         mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows])
-        made = model.generate(ids, attention_mask=mask, max_new_tokens=max_tokens, do_sample=False)
+        shown = [picture for i in rows for picture in pictures[i]] if pictures else []
+        seen = {"pixel_values": pixels(shown)} if shown else {}
+        made = model.generate(ids, attention_mask=mask, max_new_tokens=max_tokens, do_sample=False, **seen)
         for i, answer in zip(rows, made[:, width:].tolist(), strict=True):
             texts[i] = tokenizer.decode(answer, skip_special_tokens=True).strip()
     return texts
 
 
-def answers(model: Phi3ForCausalLM, tokenizer: Tokenizer, task: str, count: int, seed: int = 0) -> list[Answer]:
+def answers(model: PreTrainedModel, tokenizer: Tokenizer, task: str, count: int, seed: int = 0) -> list[Answer]:
     """The model's answers to `count` held-out documents of `task`."""
     asked = held_out(task, count, seed)
-    texts = greedy(model, tokenizer, [prompt_ids(tokenizer, c.system, c.turns[-1].prompt) for c in asked])
+    prompts = [prompt_ids(tokenizer, c.system, c.turns[-1].prompt) for c in asked]
+    texts = greedy(model, tokenizer, prompts, [c.turns[-1].pictures for c in asked])
     return [Answer(c, text) for c, text in zip(asked, texts, strict=True)]

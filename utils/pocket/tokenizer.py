@@ -25,6 +25,7 @@ from tokenizers.trainers import BpeTrainer
 
 from .dialogue import conversation
 from .grammar import Document, load
+from .pictures import ACROSS
 from .tasks.writing import parallel
 
 SIZE = 5120
@@ -44,6 +45,8 @@ LAST = (  # in Phi-3's order: there <|endoftext|> is 32000, here it is 5109
     "<|placeholder6|>",
     "<|user|>",
 )
+PICTURE = LAST[2]  # stands for each patch of a picture, where a prompt says <|image_1|>
+TAG = re.compile(r"<\|image_\d+\|>")
 TEMPLATE = (  # Phi-3.5-mini-instruct's
     "{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}"
     "{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}"
@@ -129,6 +132,20 @@ def _assemble(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Toke
         for i, name in zip(ids, names, strict=True)
     ]
     return Tokenizer.from_str(json.dumps(made))
+
+
+def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The ids of a rendered prompt, with one PICTURE for each patch of each picture.
+
+    What follows a picture is encoded by itself, as every runtime does: else the tokenizer would swallow the newline.
+    """
+    first, *others = (encoding.ids for encoding in tokenizer.encode_batch(TAG.split(text), add_special_tokens=False))
+    return [*first, *(i for piece in others for i in (*picture(tokenizer), *piece))]
+
+
+def picture(tokenizer: Tokenizer) -> list[int]:
+    """The ids that stand for a picture."""
+    return tokenizer.encode(PICTURE, add_special_tokens=False).ids * ACROSS**2
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:

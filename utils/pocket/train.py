@@ -13,98 +13,37 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM
+from transformers import GenerationConfig, LlavaForConditionalGeneration, PreTrainedModel
 
-from . import folder as home
-from .batches import IGNORED, SEEDS, Batch, stream
+from .batches import IGNORED, SEEDS, Batch, names, pixels, stream
 from .dialogue import conversation
 from .muon import Muon
-from .tokenizer import SIZE
+from .recipes import CONTEXT, Recipe, build
 
-CONTEXT = 1024  # tokens
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
 LAST_RATE = 0.12  # of the full learning rate
 WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training run gives, but for the machine's rounding."""
-
-    name: str
-    shape: dict[str, Any] = field(hash=False)
-    steps: int
-    tokens: int = 4096  # in a batch, padding included
-    rate: float = 4e-3
-    matrix_rate: float = 4e-3
-    seed: int = 1
-    mix: str = "english"  # of `dialogue.MIXES`: what it is taught
-    last: int = 0  # steps after those, on the mix "... last"
-    grown_from: str = ""  # the pocket model whose weights it begins with; else they are random
-
-
-MINI = {
-    "hidden_size": 256,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 8,
-    "intermediate_size": 512,
-}
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("pocket-phi-3-mini", MINI, steps=6900, last=200),
-        Recipe(
-            "pocket-phi-3.5-mini",
-            MINI,
-            steps=5000,
-            rate=3e-3,
-            matrix_rate=3e-3,
-            mix="languages",
-            grown_from="pocket-phi-3-mini",
-        ),
-    )
-}
-
-
-def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
-    """Phi-3's configuration in the recipe's size."""
-    ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("endoftext", "assistant", "end")}
-    return Phi3Config(
-        **recipe.shape,
-        vocab_size=SIZE,
-        max_position_embeddings=CONTEXT,
-        original_max_position_embeddings=CONTEXT,
-        sliding_window=None,
-        rms_norm_eps=1e-5,
-        rope_theta=10000.0,
-        tie_word_embeddings=True,  # what is copied keeps its vector: copying is learnt sooner, also of rare tokens
-        bos_token_id=1,
-        eos_token_id=list(ids.values()),
-        pad_token_id=ids["endoftext"],
-    )
-
-
 @cache
 def data_hash(seed: int, *mixes: str) -> str:
     """SHA-256 of 1,000 training conversations of each mix: it changes when the corpus or its generator does."""
     texts = "\0".join(
-        repr(conversation(seed * SEEDS + i, drills, mix))
+        f"{made!r}{made.turns[0].pictures or ''}"
         for mix in mixes
         for drills in ((0.3, 0.3), (0.0, 0.1))
-        for i in range(500)
+        for made in (conversation(seed * SEEDS + i, drills, mix) for i in range(500))
     )
     return hashlib.sha256(texts.encode()).hexdigest()
 
@@ -118,12 +57,8 @@ class Run:
     """A training run: model, optimisers and position, which `save` and `resume` carry from one process to the next."""
 
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> None:
-        torch.manual_seed(recipe.seed)
         self.recipe, self.tokenizer, self.folder = recipe, tokenizer, folder
-        self.model = Phi3ForCausalLM(config(recipe, tokenizer))
-        if recipe.grown_from:
-            self.model.load_state_dict(load_file(home(recipe.grown_from) / "model.safetensors"), strict=False)
-        self.decoder = self.model.model  # or the same compiled
+        self.model = build(recipe, tokenizer)
         self.optimisers = _optimisers(self.model, recipe)
         self.step, self.seconds = 0, 0.0
         self.position = (GROWN if recipe.grown_from else 0, 0)  # shard and batch
@@ -169,13 +104,17 @@ class Run:
         """Batches from where it stands, each with the position after it: first the mix, then its last part."""
         r = self.recipe
         of: Any = partial(stream, self.tokenizer, r.tokens, r.seed, CONTEXT)
+        if self.step < r.looking:
+            wide: Any = partial(stream, self.tokenizer, 4 * r.tokens, r.seed, CONTEXT)
+            yield from islice(wide(self.position, r.mix), r.looking - self.step)
+            self.position = (self.position[0] + 1, 0)
         if self.step < r.steps:
             yield from islice(of(self.position, r.mix), r.steps - self.step)
         if r.last:
             yield from islice(of(max(self.position, (LAST_SHARD, 0)), f"{r.mix} last"), r.steps + r.last - self.step)
 
 
-def _optimisers(model: Phi3ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimisers(model: PreTrainedModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for embeddings, head and norms."""
     named = list(model.named_parameters())
     inner = {name for name, p in named if p.ndim == 2 and "layers" in name}
@@ -197,12 +136,24 @@ def learn(run: Run, batch: Batch) -> float:
     for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * factor
+    if run.step < run.recipe.looking:
+        features = run.model.get_image_features(pixels(batch.pictures)).pooler_output
+        return _move(run, _naming(run, batch, torch.cat(features)))
     learned = batch.labels != IGNORED
     # The head works only where something is learned.
-    hidden = run.decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
+    seen = {"pixel_values": pixels(batch.pictures)} if batch.pictures else {}
+    out = run.model.model(input_ids=batch.ids, use_cache=False, **seen)
+    hidden = out.last_hidden_state
     losses = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned], reduction="none")
     weights = batch.weights[learned]
     loss = (losses * weights).sum() / weights.sum()
+    more = _naming(run, batch, out.image_hidden_states.flatten(0, -2)) if batch.pictures else 0.0
+    _move(run, loss + more)
+    return loss.item()
+
+
+def _move(run: Run, loss: torch.Tensor) -> float:
+    """Down the slope; returns the loss."""
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
     for optimiser in run.optimisers:
@@ -211,13 +162,24 @@ def learn(run: Run, batch: Batch) -> float:
     return loss.item()
 
 
+def _naming(run: Run, batch: Batch, features: torch.Tensor) -> torch.Tensor:
+    """How badly each patch, as it enters the decoder, points to the tokens of what is on it.
+
+    The decoder can read words; so what it is shown becomes words. Without this nothing had been seen after 400 steps:
+    the decoder had learned what is usually answered, and the tower had no direction to go.
+    """
+    patch, token = names(run.tokenizer, batch.pictures).T
+    return cross_entropy(features[patch] @ run.model.lm_head.weight.detach().T, token)
+
+
 def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
     """Train to the end, resuming from `folder`'s checkpoint; Ctrl-C saves and stops."""
     run = Run(recipe, tokenizer, folder)
     resumed = run.resume()
     if shutil.which("c++") and recipe.steps >= WORTH_COMPILING:
         torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
-        run.decoder = torch.compile(run.decoder, dynamic=True)
+        for part in _parts(run.model):
+            part.compile(dynamic=True)
     with tqdm(total=recipe.steps + recipe.last, initial=run.step, desc=recipe.name, unit="step", mininterval=2) as bar:
         if resumed:
             bar.write(f"Going on from step {run.step}.")
@@ -228,6 +190,12 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
             bar.write(f"Stopped at step {run.step}. The same command goes on from here.")
             raise
     return run
+
+
+def _parts(model: PreTrainedModel) -> tuple[torch.nn.Module, ...]:
+    """What is compiled, each by itself."""
+    inner = model.model
+    return (inner.vision_tower, inner.language_model) if isinstance(model, LlavaForConditionalGeneration) else (inner,)
 
 
 def _loop(run: Run, bar: tqdm[Any]) -> None:
@@ -250,8 +218,8 @@ def _loop(run: Run, bar: tqdm[Any]) -> None:
 
 def write(run: Run, folder: Path) -> None:
     """The trained model as a Hugging Face folder, in 16 bit."""
-    model = run.model.half()
+    model, text = run.model.half(), run.model.config.get_text_config()
     model.generation_config = GenerationConfig(
-        bos_token_id=1, eos_token_id=run.model.config.eos_token_id, pad_token_id=run.model.config.pad_token_id
+        bos_token_id=1, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id
     )
     model.save_pretrained(folder)

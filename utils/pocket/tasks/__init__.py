@@ -6,16 +6,17 @@ A turn is one prompt with its reply. How turns become conversations is `dialogue
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..grammar import Document
+from ..pictures import Picture
 
 
 @dataclass(frozen=True)
 class Turn:
     """One prompt and the reply that the model learns. `accept` are replies counted as right in held-out scoring;
     with `facts`, a reply is right when it contains every one of them. `then` are further turns about the same text: a
-    long prompt that is read once teaches several replies."""
+    long prompt that is read once teaches several replies. `pictures` are those that it names, as <|image_1|>."""
 
     task: str
     prompt: str
@@ -24,6 +25,7 @@ class Turn:
     accept: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     then: tuple[Turn, ...] = ()
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)  # pages long
 
     def right(self, answer: str) -> bool:
         """Whether `answer` counts as correct."""

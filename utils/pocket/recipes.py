@@ -1,0 +1,126 @@
+"""How each pocket model is made: its shape, what it is taught, for how long.
+
+The models are Transformers' own classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import (
+    CLIPVisionConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PreTrainedModel,
+)
+
+from . import folder
+from .pictures import ACROSS, PATCH, SIDE
+from .tokenizer import PICTURE, SIZE
+
+CONTEXT = 1024  # tokens
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run gives, but for the machine's rounding."""
+
+    name: str
+    shape: dict[str, Any] = field(hash=False)
+    steps: int
+    tokens: int = 4096  # in a batch, padding included
+    rate: float = 4e-3
+    matrix_rate: float = 4e-3
+    seed: int = 1
+    mix: str = "english"  # of `dialogue.MIXES`: what it is taught
+    last: int = 0  # steps after those, on the mix "... last"
+    grown_from: str = ""  # the pocket model whose weights it begins with; else they are random
+    tower: dict[str, Any] | None = field(default=None, hash=False)  # shape of the part that sees, if it sees
+    looking: int = 0  # of the steps the first so many, with batches four times as large, in which only that part learns
+
+
+MINI = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "intermediate_size": 512,
+}
+TOWER = {"hidden_size": 160, "num_hidden_layers": 4, "num_attention_heads": 5, "intermediate_size": 448}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("pocket-phi-3-mini", MINI, steps=6900, last=200),
+        Recipe(
+            "pocket-phi-3.5-mini",
+            MINI,
+            steps=5000,
+            rate=3e-3,
+            matrix_rate=3e-3,
+            mix="languages",
+            grown_from="pocket-phi-3-mini",
+        ),
+        Recipe(
+            "pocket-phi-3.5-vision",
+            MINI,
+            steps=3200,
+            mix="pictures",
+            grown_from="pocket-phi-3-mini",
+            tower=TOWER,
+            looking=500,
+        ),
+    )
+}
+
+
+def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
+    """Phi-3's configuration in the recipe's size."""
+    ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("endoftext", "assistant", "end")}
+    return Phi3Config(
+        **recipe.shape,
+        vocab_size=SIZE,
+        max_position_embeddings=CONTEXT,
+        original_max_position_embeddings=CONTEXT,
+        sliding_window=None,
+        rms_norm_eps=1e-5,
+        rope_theta=10000.0,
+        tie_word_embeddings=True,  # what is copied keeps its vector: copying is learnt sooner, also of rare tokens
+        bos_token_id=1,
+        eos_token_id=list(ids.values()),
+        pad_token_id=ids["endoftext"],
+    )
+
+
+def seeing(text: Phi3Config, tower: dict[str, Any], tokenizer: Tokenizer) -> LlavaConfig:
+    """LLaVA's configuration: a CLIP tower, a projector and the decoder of `text`."""
+    return LlavaConfig(
+        vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH, hidden_act="gelu"),
+        text_config=text,
+        image_token_index=tokenizer.token_to_id(PICTURE),
+        image_seq_length=ACROSS**2,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",  # all tokens but CLIP's first, which is of no patch
+        tie_word_embeddings=True,
+    )
+
+
+def build(recipe: Recipe, tokenizer: Tokenizer) -> PreTrainedModel:
+    """The model before its first step."""
+    torch.manual_seed(recipe.seed)
+    text = config(recipe, tokenizer)
+    if recipe.tower is None:
+        model: PreTrainedModel = Phi3ForCausalLM(text)
+        decoder = model.model
+    else:
+        model = LlavaForConditionalGeneration(seeing(text, recipe.tower, tokenizer))
+        decoder = model.model.language_model
+    if recipe.grown_from:
+        given = load_file(folder(recipe.grown_from) / "model.safetensors")
+        decoder.load_state_dict({name.removeprefix("model."): value for name, value in given.items()})
+    return model
