@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def read(image: Any) -> bytes:
     if not isinstance(image, bytes):
         raise BadInput(f"A picture is bytes, a file name or a data URL, not {image!r:.60}.")
     return image
+
+
+def opened(data: bytes) -> Any:
+    """The picture as Pillow has it, in RGB; what is transparent becomes white. Raises BadInput."""
+    from PIL import Image  # here: services are sent the file as it is
+
+    try:
+        picture = Image.open(BytesIO(data)).convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"The picture cannot be opened: {str(error)[:100] or type(error).__name__}.") from None
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def png(picture: Any) -> bytes:
+    """A picture of Pillow's as a file in the format PNG."""
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def data_url(image: Any, limit: int | None = None) -> str:

@@ -5,6 +5,7 @@ It reads GGUF files; a Hugging Face folder of a Phi-3 model is written as GGUF o
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -18,10 +19,11 @@ import gguf
 import jsonschema
 import xllamacpp
 
-from utils.backends.local import LocalBackend, room
+from utils.backends import images
+from utils.backends.local import TAG, LocalBackend, pictures, room, turns
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
-from utils.core import Options
+from utils.core import Message, Options
 from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import export
 
@@ -37,19 +39,35 @@ class LlamaCppBackend(LocalBackend):
 
     def __init__(self, target: Target, *, slots: int = SLOTS) -> None:
         super().__init__(target)
-        file, rooms = _file(target), slots if target.source == "pocket" else 1  # others share one: theirs is large
+        (file, eyes), rooms = (
+            _files(target),
+            slots if target.source == "pocket" else 1,
+        )  # others share one: theirs is large
         self._key = secrets.token_urlsafe(16)  # else any page in the learner's browser could ask the model
         try:
             context, self._ends = _facts(file)
             self.context = min(context, LONGEST)
-            self._server: Any = xllamacpp.Server(_parameters(file, self._key, self.context * rooms, slots))
+            self._server: Any = xllamacpp.Server(_parameters(file, eyes, self._key, self.context * rooms, slots))
             self._address = urlparse(self._server.listening_address)
+            self._marker = str(self._ask("/props")["media_marker"])  # random: no text can contain it by chance
+            self._patches, self.sees = _patches(eyes), eyes is not None
             self._after = self._tokens("a")[-1]
             self._pieces: dict[int, str] = {}
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
             raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
+
+    def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
+        """With pictures: ids in which each takes as many -1 as it has patches, and what llama.cpp is sent instead."""
+        text = self._render(turns(self, messages))
+        shown = pictures(messages)
+        if not shown:
+            return self._tokens(text), None
+        first, *others = map(self._tokens, TAG.split(text))
+        ids = [*first, *(i for piece in others for i in (*[-1] * self._patches, *piece))]
+        files = [base64.b64encode(images.png(images.opened(picture))).decode() for picture in shown]
+        return ids, {"prompt_string": TAG.sub(self._marker, text), "multimodal_data": files}
 
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._ask("/apply-template", messages=conversation)["prompt"])
@@ -84,9 +102,11 @@ class LlamaCppBackend(LocalBackend):
     def _whole(self, ids: list[int]) -> str:
         return cast(str, self._ask("/detokenize", tokens=ids)["content"])
 
-    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
+    def generate(
+        self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None, pictures: Any = None
+    ) -> Iterator[int]:
         limit = room(self, ids, options)
-        asked: dict[str, Any] = {"prompt": list(ids), "n_predict": limit, "cache_prompt": False}
+        asked: dict[str, Any] = {"prompt": pictures or list(ids), "n_predict": limit, "cache_prompt": False}
         asked["ignore_eos"] = self.force_length
         asked |= {"temperature": 0.0, "samplers": ["temperature"], "seed": options.seed}
         if not options.greedy:
@@ -141,13 +161,24 @@ class LlamaCppBackend(LocalBackend):
         self._server = None
 
 
-def _file(target: Target) -> Path:
+def _files(target: Target) -> tuple[Path, Path | None]:
+    """The model's file, and the one of the part that sees, which lies beside it if there is one."""
     if target.folder.is_file():
-        return target.folder
+        return target.folder, None
     there = sorted(target.folder.glob("*.gguf"))
     if not there:
         there = sorted(export.made(target.folder, cast(export.Form, f"gguf-{target.precision}")).glob("*.gguf"))
-    return there[0]
+    eyes = [file for file in there if file.name.startswith("mmproj")]
+    return next(file for file in there if file not in eyes), next(iter(eyes), None)
+
+
+def _patches(eyes: Path | None) -> int:
+    """How many tokens a picture takes."""
+    if eyes is None:
+        return 0
+    fields = gguf.GGUFReader(eyes).fields
+    side, patch = (int(fields[f"clip.vision.{name}_size"].contents()) for name in ("image", "patch"))
+    return (side // patch) ** 2
 
 
 def _facts(file: Path) -> tuple[int, frozenset[int]]:
@@ -166,9 +197,11 @@ def _check(schema: dict[str, Any]) -> None:
         raise BadInput(f"The schema cannot be followed: {error.message[:200]}") from None
 
 
-def _parameters(file: Path, key: str, context: int, slots: int) -> Any:
+def _parameters(file: Path, eyes: Path | None, key: str, context: int, slots: int) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path, params.api_keys = str(file), [key]
+    if eyes:
+        params.mmproj.path, params.mmproj_use_gpu = str(eyes), False
     params.n_ctx, params.n_parallel, params.n_gpu_layers, params.kv_unified = context, slots, 0, True
     params.verbosity = -1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1

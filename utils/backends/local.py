@@ -5,13 +5,17 @@ It knows no runtime: each one's backend brings a way to encode, to generate ids 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, cast
 
+from utils.backends import images
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options, as_messages
-from utils.errors import BackendError, TooLong, Unsupported
+from utils.errors import BackendError, BadInput, TooLong, Unsupported
+
+TAG = re.compile(r"<\|image_\d+\|>")
 
 
 class LocalBackend(ABC):
@@ -23,6 +27,7 @@ class LocalBackend(ABC):
     name: str
     context: int
     force_length = False
+    sees = False  # whether the loaded model can look at pictures
     _ends: frozenset[int] = frozenset()
 
     def __init__(self, target: Target) -> None:
@@ -39,7 +44,8 @@ class LocalBackend(ABC):
     @abstractmethod
     def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
         """New token ids one by one, up to and including the end token; before each, its log-probability is added to
-        `logprobs`, if that is a list. Raises BackendError.
+        `logprobs`, if that is a list. Raises BackendError. Of a model that sees it also takes `pictures`: what
+        `_prompt` made of them.
         """
 
     @abstractmethod
@@ -64,11 +70,16 @@ class LocalBackend(ABC):
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """What the model is given for `messages`. Raises BackendError."""
-        return self._tokens(self._render(turns(self, messages)))
+        return self._prompt(messages)[0]
+
+    def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
+        """The ids, and what `generate` needs to look at the pictures; nothing when there are none."""
+        return self._tokens(self._render(turns(self, messages))), pictures(messages)
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """The answer, token by token. Raises BackendError."""
-        return self._answer(self.prompt_ids(messages), options)
+        ids, shown = self._prompt(messages)
+        return self._answer(ids, options, shown)
 
     def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
         """How `text` goes on, token by token, without a chat template. Raises BackendError."""
@@ -82,10 +93,11 @@ class LocalBackend(ABC):
         """The tokens of `text`, special tokens by their names. Raises BackendError."""
         return self._tokens(turns(self, [{"role": "user", "content": text}])[0]["content"])
 
-    def _answer(self, ids: list[int], options: Options) -> Iterator[Chunk]:
+    def _answer(self, ids: list[int], options: Options, shown: Any = None) -> Iterator[Chunk]:
         text = Text(self._step(), self._whole, options.stop)
         logprobs: list[float] | None = [] if options.logprobs else None
-        return chunks(self.generate(ids, options, logprobs), text, self.ends, len(ids), logprobs)
+        seen: dict[str, Any] = {"pictures": shown} if shown else {}
+        return chunks(self.generate(ids, options, logprobs, **seen), text, self.ends, len(ids), logprobs)
 
     def close(self) -> None:
         """Frees the model. May be called twice."""
@@ -115,18 +127,28 @@ class TokenizersBackend(LocalBackend):
 def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, str]]:
     """The messages as role and text, ready for a chat template.
 
-    Raises BadInput; Unsupported for a picture; TooLong for what no tokenizer could squeeze into the context, before
-    seconds go into cutting it up; BackendError when the backend is closed.
+    A picture becomes a tag, <|image_1|> and so on, as in Phi-3.5-vision's prompts. Raises BadInput; Unsupported for a
+    picture that the model cannot see; TooLong for what no tokenizer could squeeze into the context, before seconds go
+    into cutting it up; BackendError when the backend is closed.
     """
     if backend.closed:
         raise BackendError("This backend is closed. Call connect() again.")
-    flat = []
+    flat, count = [], 0
     for message in as_messages(messages):
-        content = message["content"]
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        if any(part["type"] == "image" for part in parts):
-            raise Unsupported(f"The route {backend.name} cannot look at pictures yet. Send text only.")
-        flat.append({"role": message["role"], "content": "".join(part.get("text", "") for part in parts)})
+        text = ""
+        for part in _parts(message):
+            if part["type"] == "text":
+                if backend.sees and TAG.search(part["text"]):
+                    raise BadInput("A text must not contain <|image_1|> itself: give the picture as a part of its own.")
+                text += part["text"]
+                continue
+            if not backend.sees:
+                raise Unsupported(
+                    f"{backend.model} on the route {backend.name} cannot look at pictures. Send text only."
+                )
+            count += 1
+            text += f"<|image_{count}|>\n"
+        flat.append({"role": message["role"], "content": text})
     characters = sum(len(turn["content"]) for turn in flat)
     if characters > 100 * backend.context:
         raise TooLong(
@@ -134,6 +156,17 @@ def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, 
             "(words or pieces of words), its answer included. Shorten the prompt."
         )
     return flat
+
+
+def pictures(messages: Sequence[Message]) -> list[bytes]:
+    """The files of all pictures, in order. Raises BadInput."""
+    parts = (part for message in as_messages(messages) for part in _parts(message))
+    return [images.read(part.get("image")) for part in parts if part["type"] == "image"]
+
+
+def _parts(message: Message) -> Sequence[Any]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def room(backend: LocalBackend, ids: Sequence[int], options: Options) -> int:

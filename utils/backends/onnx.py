@@ -17,10 +17,11 @@ import numpy as np
 import onnxruntime_genai as og
 
 from utils import catalog
-from utils.backends.local import LocalBackend, room
+from utils.backends import images
+from utils.backends.local import LocalBackend, pictures, room, turns
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
-from utils.core import Options
+from utils.core import Message, Options
 from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
 from utils.pocket import export
 
@@ -40,7 +41,9 @@ class OnnxBackend(LocalBackend):
         try:
             self._model = og.Model(_config(self.folder))
             self._tokenizer = og.Tokenizer(self._model)
-            self.context = int(json.loads((self.folder / "genai_config.json").read_bytes())["model"]["context_length"])
+            settings = json.loads((self.folder / "genai_config.json").read_bytes())["model"]
+            self.context, self.sees = int(settings["context_length"]), "vision" in settings
+            self._processor: Any = self._model.create_multimodal_processor() if self.sees else None
         except BackendError:
             raise
         except Exception as error:
@@ -49,6 +52,15 @@ class OnnxBackend(LocalBackend):
         self._ends = frozenset(map(int, self._tokenizer.eos_token_ids))
         self._spare: list[tuple[int, Any]] = []  # an idle greedy generator, and the length it was built for
         self._exact: Any = None
+
+    def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
+        """With pictures both come from ONNX Runtime GenAI's processor, whose ids for the first picture are -1."""
+        shown = pictures(messages) if self.sees else []
+        if not shown:
+            return super()._prompt(messages)
+        files = [images.png(images.opened(picture)) for picture in shown]
+        made = self._processor(self._render(turns(self, messages)), images=og.Images.open_bytes(*files))
+        return made["input_ids"].as_numpy()[0].tolist(), made
 
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._tokenizer.apply_chat_template(json.dumps(conversation), add_generation_prompt=True))
@@ -66,14 +78,19 @@ class OnnxBackend(LocalBackend):
             self._exact = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         return str(self._exact.decode(ids))
 
-    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
+    def generate(
+        self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None, pictures: Any = None
+    ) -> Iterator[int]:
         limit = room(self, ids, options)
-        reusable = options.greedy and options.schema is None and not self.force_length
+        reusable = options.greedy and options.schema is None and not self.force_length and not self.sees
         length, generator = self._idle(len(ids) + limit) if reusable else (0, None)
         try:
             if generator is None:
                 length, generator = self._new(len(ids) + limit, options)
-            generator.append_tokens(ids)
+            if pictures:
+                generator.set_inputs(pictures)
+            else:
+                generator.append_tokens(ids)
             for _ in range(limit):
                 scores = None if logprobs is None else generator.get_logits()  # after the next line: of the one after
                 generator.generate_next_token()
@@ -119,7 +136,7 @@ class OnnxBackend(LocalBackend):
 
     def _free(self) -> None:
         self._spare.clear()
-        self._tokenizer = self._model = None
+        self._processor = self._tokenizer = self._model = None
 
 
 def _logprob(logits: Any, token: int) -> float:

@@ -14,7 +14,8 @@ import torch
 import transformers
 
 from utils import catalog
-from utils.backends.local import TokenizersBackend, room
+from utils.backends import images
+from utils.backends.local import TAG, TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel, Unsupported
@@ -43,18 +44,24 @@ class TransformersBackend(TokenizersBackend):
         logs.disable_progress_bar()
         try:
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(target.folder, **source)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                target.folder, dtype=dtype, use_safetensors=True, **source
-            )
+            config = transformers.AutoConfig.from_pretrained(target.folder, **source)
+            self.sees = hasattr(config, "vision_config")
+            kind: Any = transformers.AutoModelForImageTextToText if self.sees else transformers.AutoModelForCausalLM
+            model: Any = kind.from_pretrained(target.folder, dtype=dtype, use_safetensors=True, **source)
             self._model = model.eval().to(place)
+            if self.sees:
+                self._eyes: Any = transformers.AutoImageProcessor.from_pretrained(
+                    target.folder, backend="pil", **source
+                )
         except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
         finally:
             if bar:
                 logs.enable_progress_bar()
         self._fast = self._tokenizer.backend_tokenizer
-        self.context = int(self._model.config.max_position_embeddings)
-        rope: dict[str, Any] = self._model.config.rope_parameters  # LongRoPE turns all tokens otherwise in a long text
+        text = self._model.config.get_text_config()
+        self.context = int(text.max_position_embeddings)
+        rope: dict[str, Any] = text.rope_parameters  # LongRoPE turns all tokens otherwise in a long text
         self._switch = rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else self.context
         ends = self._model.generation_config.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
@@ -62,19 +69,34 @@ class TransformersBackend(TokenizersBackend):
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
-    def generate(self, ids: Sequence[int], options: Options, logprobs: list[float] | None = None) -> Iterator[int]:
+    def _tokens(self, text: str) -> list[int]:
+        """With the ids that stand for a picture in the place of its tag."""
+        first, *others = (super(TransformersBackend, self)._tokens(piece) for piece in TAG.split(text))
+        if not others:
+            return first
+        patches = [self._model.config.image_token_id] * self._model.config.image_seq_length
+        return [*first, *(i for piece in others for i in (*patches, *piece))]
+
+    def generate(
+        self,
+        ids: Sequence[int],
+        options: Options,
+        logprobs: list[float] | None = None,
+        pictures: Sequence[bytes] = (),
+    ) -> Iterator[int]:
         limit = room(self, ids, options)
         if options.schema is not None:
             raise Unsupported("The route transformers cannot follow a JSON schema. Use the route onnx.")
         choose = _chooser(options, self._model.device)
-        cache = transformers.DynamicCache(config=self._model.config)
+        cache = transformers.DynamicCache(config=self._model.config.get_text_config())
         known, step = list(ids), torch.tensor([ids], device=self._model.device)
+        seen = self._look(pictures) if pictures else {}
         try:
             for _ in range(limit):
                 if len(known) == self._switch + 1 and cache.get_seq_length():
-                    cache = transformers.DynamicCache(config=self._model.config)
+                    cache = transformers.DynamicCache(config=self._model.config.get_text_config())
                     step = torch.tensor([known], device=self._model.device)
-                logits = self._logits(step, cache)
+                logits = self._logits(step, cache, seen if cache.get_seq_length() == 0 else {})
                 step = choose(logits)
                 token = int(step)
                 known.append(token)
@@ -87,8 +109,14 @@ class TransformersBackend(TokenizersBackend):
             raise BackendError(f"PyTorch could not go on: {str(error)[:200]}") from None
 
     @torch.inference_mode()  # here and not around the loop, where it would stay on for our caller between two tokens
-    def _logits(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
-        return cast(torch.Tensor, self._model(ids, past_key_values=cache, logits_to_keep=1).logits[:, -1].float())
+    def _logits(self, ids: torch.Tensor, cache: Any, seen: dict[str, torch.Tensor]) -> torch.Tensor:
+        out = self._model(ids, past_key_values=cache, logits_to_keep=1, **seen)
+        return cast(torch.Tensor, out.logits[:, -1].float())
+
+    def _look(self, pictures: Sequence[bytes]) -> dict[str, torch.Tensor]:
+        """The pictures as the model takes them. Raises BadInput."""
+        seen = self._eyes([images.opened(picture) for picture in pictures], return_tensors="pt")
+        return {"pixel_values": seen["pixel_values"].to(self._model.device, self._model.dtype)}
 
     def _free(self) -> None:
         self._model = self._tokenizer = self._fast = None

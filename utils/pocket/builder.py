@@ -45,9 +45,32 @@ def build(folder: Path, form: str, final: Path, weight_bytes: int) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
+def _sees(folder: Path) -> bool:
+    return "vision_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
 def _onnx(folder: Path, precision: str, target: Path, final: Path) -> None:
+    if not _sees(folder):
+        return _decoder(folder, precision, target, final)
+    from . import decoder, vision_onnx
+
+    with tempfile.TemporaryDirectory(dir=final.parent) as text:
+        decoder.extract(folder, Path(text) / folder.name)
+        _decoder(Path(text) / folder.name, precision, target, final, "exclude_embeds=true")
+    vision_onnx.write(folder, target)
+
+
+def _decoder(folder: Path, precision: str, target: Path, final: Path, *extra: str) -> None:
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(folder), "-o", str(target)]
-    command += ["-p", precision, "-e", "cpu", "-c", str(target / "tmp")]
+    command += [
+        "-p",
+        precision,
+        "-e",
+        "cpu",
+        "-c",
+        str(target / "tmp"),
+        *(["--extra_options", *extra] if extra else []),
+    ]
     # A session of its own: Ctrl-C reaches us alone, and we end the builder before we clean up behind it.
     done = subprocess.run(
         command,
@@ -65,9 +88,15 @@ def _onnx(folder: Path, precision: str, target: Path, final: Path) -> None:
 
 
 def _gguf(folder: Path, kind: str, target: Path, final: Path) -> None:
-    from .gguf import write
+    from . import decoder, gguf, vision_gguf
 
-    write(folder, target / f"{folder.name}-{kind}.gguf", kind)
+    file = target / f"{folder.name}-{kind}.gguf"
+    if not _sees(folder):
+        return gguf.write(folder, file, kind)
+    with tempfile.TemporaryDirectory(dir=final.parent) as text:
+        decoder.extract(folder, Path(text) / folder.name)
+        gguf.write(Path(text) / folder.name, file, kind)
+    vision_gguf.write(folder, target / f"mmproj-{folder.name}.gguf")
 
 
 def _openvino(folder: Path, precision: str, target: Path, final: Path) -> None:

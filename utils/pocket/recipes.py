@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import (
+    CLIPImageProcessorPil,
     CLIPVisionConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -108,6 +109,12 @@ def seeing(text: Phi3Config, tower: dict[str, Any], tokenizer: Tokenizer) -> Lla
         vision_feature_select_strategy="default",  # all tokens but CLIP's first, which is of no patch
         tie_word_embeddings=True,
     )
+
+
+def eyes() -> CLIPImageProcessorPil:
+    """What turns a picture into the numbers that the tower takes: SIDE pixels square, from -1 to 1."""
+    half, size = [0.5] * 3, {"height": SIDE, "width": SIDE}
+    return CLIPImageProcessorPil(size=size, do_center_crop=False, image_mean=half, image_std=half)
 
 
 def build(recipe: Recipe, tokenizer: Tokenizer) -> PreTrainedModel:

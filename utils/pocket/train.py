@@ -28,7 +28,7 @@ from transformers import GenerationConfig, LlavaForConditionalGeneration, PreTra
 from .batches import IGNORED, SEEDS, Batch, names, pixels, stream
 from .dialogue import conversation
 from .muon import Muon
-from .recipes import CONTEXT, Recipe, build
+from .recipes import CONTEXT, Recipe, build, eyes
 
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
@@ -106,7 +106,8 @@ class Run:
         of: Any = partial(stream, self.tokenizer, r.tokens, r.seed, CONTEXT)
         if self.step < r.looking:
             wide: Any = partial(stream, self.tokenizer, 4 * r.tokens, r.seed, CONTEXT)
-            yield from islice(wide(self.position, r.mix), r.looking - self.step)
+            seeing = (made for made in wide(self.position, r.mix) if made[1].pictures)
+            yield from islice(seeing, r.looking - self.step)
             self.position = (self.position[0] + 1, 0)
         if self.step < r.steps:
             yield from islice(of(self.position, r.mix), r.steps - self.step)
@@ -223,3 +224,5 @@ def write(run: Run, folder: Path) -> None:
         bos_token_id=1, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id
     )
     model.save_pretrained(folder)
+    if run.recipe.tower:
+        eyes().save_pretrained(folder)

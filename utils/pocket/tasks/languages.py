@@ -8,6 +8,8 @@ translation.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import product
 from zlib import crc32
@@ -25,13 +27,32 @@ Saying = dict[str, str]  # one sentence: {language code: text}
 def translation(source: str, target: str) -> Task:
     """A task that translates from one language (code) into another; one of them is English."""
 
-    def task(document: Document) -> Turn:
-        saying = document.choice(document.choice(phrasebook(document.held_out)))
-        prompt = document.frame(_framings(source, target), text=saying[source])
-        variants = tuple(other[target] for other in _said(source)[saying[source]])
+    def turn(document: Document, saying: Saying, framings: Sequence[str]) -> Turn:
+        prompt = document.frame(framings, text=saying[source])
+        variants = tuple(other[target] for other in _said(source).get(saying[source], ()))
         return Turn(f"translation {source}-{target}", prompt, saying[target], accept=variants)
 
+    def task(document: Document) -> Turn:
+        first, *others = (_alike if document.chance(0.7) else _any)(document)
+        then = [turn(document, saying, load("phrases")["more"]) for saying in others]
+        return replace(turn(document, first, _framings(source, target)), then=tuple(then))
+
     return task
+
+
+def _any(document: Document) -> list[Saying]:
+    """Three sentences that have nothing to do with each other."""
+    return [document.choice(document.choice(phrasebook(document.held_out))) for _ in range(3)]
+
+
+def _alike(document: Document) -> list[Saying]:
+    """Sentences that differ in one or two words, or single words: what stays and what changes is what is to be learnt.
+
+    With one sentence a prompt, 69 % of the trained sentences were right after 5,000 steps, and 9 % of the held-out."""
+    if document.chance(0.3) and not document.held_out:
+        return document.rng.sample(load("phrases")["word"], 6)
+    sayings = document.choice(phrasebook(document.held_out))
+    return document.rng.sample(sayings, min(4, len(sayings)))
 
 
 @cache
@@ -124,8 +145,8 @@ def sentiment(code: str) -> Task:
 def tasks(code: str) -> dict[str, tuple[float, Task]]:
     """All tasks of one language with their shares."""
     return {
-        f"translation en-{code}": (3, translation("en", code)),
-        f"translation {code}-en": (3, translation(code, "en")),
+        f"translation en-{code}": (6, translation("en", code)),
+        f"translation {code}-en": (6, translation(code, "en")),
         f"questions ({code})": (3, questions(code)),
         f"reading ({code})": (4, partial(passage_turn, file=code)),
         f"sentiment ({code})": (1.5, sentiment(code)),
