@@ -10,12 +10,12 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from utils import catalog, pocket
 from utils.backends import address
@@ -64,20 +64,26 @@ class Findings(list[Finding]):
 
 def doctor() -> Findings:
     """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
-    needed = [_python(), _processor(), *_packages(), _memory(), _disk(), *_pocket(), *_exports()]
-    more = [*_runtimes(), *_providers(), _gpu(), _real_weights(), _fit(), *_servers(), *_keys()]
-    return Findings([*needed, *more])
+    processor, memory = _measured("Processor", _processor), _measured("Memory", _memory)
+    needed = [_python(), processor, *_packages(), memory, _disk(), *_pocket(), *_exports()]
+    fit = _measured("Real models that fit", _fit)
+    return Findings([*needed, *_runtimes(), *_providers(), _gpu(), _real_weights(), fit, *_servers(), *_keys()])
 
 
 def _python() -> Finding:
     return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
-def _processor() -> Finding:
+def _measured(name: str, look: Callable[[Any], Finding]) -> Finding:
+    """What psutil tells, which is not there before the set-up."""
     try:
         import psutil
     except ImportError:
-        return Finding("Processor", "warn", "unknown", SETUP)
+        return Finding(name, "warn", "unknown", SETUP)
+    return look(psutil)
+
+
+def _processor(psutil: Any) -> Finding:
     return Finding("Processor", "ok", f"{psutil.cpu_count(False) or '?'} cores, {psutil.cpu_count()} threads")
 
 
@@ -96,11 +102,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
 
 
-def _memory() -> Finding:
-    try:
-        import psutil
-    except ImportError:
-        return Finding("Memory", "warn", "unknown", SETUP)
+def _memory(psutil: Any) -> Finding:
     memory = psutil.virtual_memory()
     detail = f"{memory.available / GB:.1f} GB free of {memory.total / GB:.1f} GB"
     if memory.available < GB:
@@ -188,12 +190,8 @@ def _hugging_face(model: catalog.Model) -> list[str]:
     return [name for route, name in model.ids.items() if not routes[route].hosted]
 
 
-def _fit() -> Finding:
+def _fit(psutil: Any) -> Finding:
     """Which real models this machine's memory can hold, 4-bit weights and the KV cache of a short talk together."""
-    try:
-        import psutil
-    except ImportError:
-        return Finding("Real models that fit", "warn", "unknown", SETUP)
     free = psutil.virtual_memory().available / GB
     sizes = {model.name: model.needs_gb() for model in catalog.load().models.values()}
     fits = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need < free]

@@ -285,6 +285,18 @@ def test_16_no_network(monkeypatch):
     assert time.monotonic() - before < 4
 
 
+def idle(wire):
+    """What keeps a stream open without saying anything."""
+    return b"\n" if wire == "ollama" else b": wait\n\n"
+
+
+def trickle(connection, piece):
+    """Ten times a second, far longer than anyone should wait."""
+    for _ in range(100):
+        connection.sendall(piece)
+        time.sleep(0.1)
+
+
 def test_17_no_answer(served, wire):
     silence = threading.Event()
     backend, _ = served(lambda connection: silence.wait(5), SLM_TIMEOUT="0.6")
@@ -298,9 +310,7 @@ def test_17_no_answer(served, wire):
 def test_17_comments_are_no_answer(served, wire):
     def chatter(connection):
         connection.sendall(begin(wire))
-        for _ in range(40):
-            connection.sendall(b"\n" if wire == "ollama" else b": wait\n\n")
-            time.sleep(0.1)
+        trickle(connection, idle(wire))
 
     backend, _ = served(chatter, SLM_TIMEOUT="0.6")
     before = time.monotonic()
@@ -316,9 +326,7 @@ def test_17_a_head_that_comes_late_is_no_answer(served, wire):
         for byte in begin(wire):
             connection.sendall(bytes([byte]))
             time.sleep(0.01)
-        for _ in range(100):
-            connection.sendall(b"\n" if wire == "ollama" else b": wait\n\n")
-            time.sleep(0.1)
+        trickle(connection, idle(wire))
 
     backend, _ = served(dribble, SLM_TIMEOUT="0.5")
     before = time.monotonic()
@@ -339,9 +347,7 @@ def test_6_a_list_that_does_not_end_is_not_waited_for(served, wire, monkeypatch)
         with connection, suppress(OSError):  # nobody waits for the whole of it
             connection.recv(65536)
             connection.sendall(head(200, "application/json") + b"[")
-            for _ in range(60):
-                connection.sendall(b" ")
-                time.sleep(0.1)
+            trickle(connection, b" ")
 
     monkeypatch.setattr(server, "_serve", trickles)
     before = time.monotonic()

@@ -23,7 +23,8 @@ from utils import server
 from utils.core import Chunk
 from utils.errors import BackendError, BadInput, RateLimited
 from utils.server import app, engine, openapi, patience, wire
-from utils.server.engine import Engine, Job
+from utils.server.engine import Engine
+from utils.server.job import Job
 from utils.server.library import Entry
 
 MODEL = "pocket-phi-3-mini"

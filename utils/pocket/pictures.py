@@ -83,7 +83,8 @@ class Picture:
         for mark in self.marks:
             if mark.text:
                 for letter, x, y in mark.letters():
-                    found[_patch(x, y)] = (*found[_patch(x, y)], letter)
+                    patch = _patch(x, y)  # in which it is alone, or beside another letter
+                    found[patch] = (*(word for word in found[patch] if len(word) == 1), letter)
             elif mark.words:
                 for patch in _under(mark.area()):
                     found[patch] = mark.words

@@ -61,7 +61,7 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-mini",
             MINI,
-            steps=5000,
+            steps=6000,
             rate=3e-3,
             matrix_rate=3e-3,
             mix="languages",
@@ -70,11 +70,11 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-vision",
             MINI,
-            steps=3200,
+            steps=5000,
             mix="pictures",
             grown_from="pocket-phi-3-mini",
             tower=TOWER,
-            looking=500,
+            looking=1500,
         ),
     )
 }

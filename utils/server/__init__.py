@@ -24,7 +24,8 @@ from utils.backends.target import resolve
 from utils.errors import BadInput
 from utils.server import patience
 from utils.server.app import LOOPBACK, make
-from utils.server.engine import Engine, Runtime
+from utils.server.engine import Engine
+from utils.server.job import Runtime
 
 SLOTS = 64  # answers at a time for each model: as many as a class sends at once take turns, token by token
 

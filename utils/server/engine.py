@@ -10,66 +10,28 @@ import json
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
 from utils.backends.target import WEIGHTS
-from utils.core import Backend, Chunk, Message, Options
+from utils.core import Chunk
 from utils.errors import BackendError, RateLimited, Unsupported
+from utils.server import job as jobs
+from utils.server.job import Job, Runtime
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
 from utils.server.pump import pumped
-from utils.server.template import conversation
 
 if TYPE_CHECKING:
     from utils.server.embed import Embedder
 
 WAITING = 64  # requests that may queue for one model; a class of forty sends one each
-
-
-class Runtime(Backend, Protocol):
-    """A backend that can also go on with a text that is no conversation, or with token ids."""
-
-    def stream_text(self, text: str, options: Options) -> Iterator[Chunk]:
-        """How `text` goes on. Raises BackendError."""
-        ...
-
-    def stream_ids(self, ids: Sequence[int], options: Options) -> Iterator[Chunk]:
-        """How these tokens go on. Raises BackendError."""
-        ...
-
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens of a conversation. Raises BackendError."""
-        ...
-
-    def text_ids(self, text: str) -> list[int]:
-        """The tokens of a text. Raises BackendError."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One request, whatever wire format it came in: a conversation, or a plain text to go on with.
-
-    `template` is used in place of the model's own, and `before` are the tokens of what was said earlier.
-    """
-
-    entry: Entry
-    messages: Sequence[Message] = ()
-    text: str | None = None
-    template: str = ""
-    before: tuple[int, ...] = ()
-    options: Options
-    stream: bool = False
-    usage: bool = True  # whether a stream ends with the token counts
-    remembers: bool = False  # whether the answer comes with the tokens of all that was said
 
 
 class Engine:
@@ -133,8 +95,8 @@ class Engine:
     async def _chunks(self, job: Job) -> AsyncGenerator[Chunk]:
         name = job.entry.base
         async with self._turn(name), self._used(name) as backend:
-            begin = partial(_begin, backend, job)
-            async with aclosing(pumped(begin, self._threads, self._closing)) as chunks:
+            answer = partial(jobs.begin, backend, job)
+            async with aclosing(pumped(answer, self._threads, self._closing)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
@@ -192,7 +154,7 @@ class Engine:
     async def context(self, job: Job, answer: str) -> list[int]:
         """The tokens of a request and its answer, for `Job.before` of the next one. Raises BackendError."""
         async with self._used(job.entry.base) as backend:
-            asked = await run_in_threadpool(_ids, backend, job)
+            asked = await run_in_threadpool(jobs.ids, backend, job)
             return [*asked, *(await run_in_threadpool(backend.text_ids, answer) if answer else ())]
 
     async def load(self, entry: Entry) -> None:
@@ -252,30 +214,3 @@ class Engine:
                 backend.close()
         self._backends.clear()
         self._embedders.clear()
-
-
-def _begin(backend: Runtime, job: Job) -> Iterator[Chunk]:
-    if job.before:
-        return iter(backend.stream_ids(_ids(backend, job), job.options))
-    text = _text(job)
-    if text is not None:
-        return iter(backend.stream_text(text, job.options))
-    return iter(backend.stream(_messages(job), job.options))
-
-
-def _ids(backend: Runtime, job: Job) -> list[int]:
-    text = _text(job)
-    return [*job.before, *(backend.prompt_ids(_messages(job)) if text is None else backend.text_ids(text))]
-
-
-def _text(job: Job) -> str | None:
-    """The prompt as a text, where it is one; None where the model's own chat template makes it."""
-    template = job.template or job.entry.template
-    return conversation(template, _messages(job)) if template and job.text is None else job.text
-
-
-def _messages(job: Job) -> list[Message]:
-    messages = list(job.messages)
-    if job.entry.system and not job.before and not any(message["role"] == "system" for message in messages):
-        messages.insert(0, {"role": "system", "content": job.entry.system})
-    return messages

@@ -19,7 +19,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from utils.core import Chunk, Message, Part
 from utils.errors import BackendError, BadInput, Unsupported
-from utils.server.engine import Engine, Job
+from utils.server.engine import Engine
+from utils.server.job import Job
 from utils.server.wire import Body, options, read, refuse, scored, started
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}

@@ -18,7 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from utils.core import Chunk
 from utils.errors import BackendError, BadInput
-from utils.server.engine import Engine, Job
+from utils.server.engine import Engine
+from utils.server.job import Job
 from utils.server.library import Entry
 from utils.server.wire import Body, Turn, messages, options, read, refuse, scored, started, status
 

@@ -145,9 +145,9 @@ def sentiment(code: str) -> Task:
 def tasks(code: str) -> dict[str, tuple[float, Task]]:
     """All tasks of one language with their shares."""
     return {
-        f"translation en-{code}": (6, translation("en", code)),
-        f"translation {code}-en": (6, translation(code, "en")),
+        f"translation en-{code}": (10, translation("en", code)),
+        f"translation {code}-en": (10, translation(code, "en")),
         f"questions ({code})": (3, questions(code)),
-        f"reading ({code})": (4, partial(passage_turn, file=code)),
-        f"sentiment ({code})": (1.5, sentiment(code)),
+        f"reading ({code})": (3, partial(passage_turn, file=code)),
+        f"sentiment ({code})": (1, sentiment(code)),
     }

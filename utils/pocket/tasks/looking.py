@@ -184,13 +184,14 @@ def sign(document: Document) -> Turn:
     hue = document.choice([*COLOURS, "white", "white"])
     board = COLOURS.get(hue, (255, 255, 255))
     ink = INK if hue in ("white", "yellow") else (255, 255, 255)
-    size = document.rng.uniform(17, 23)
-    size = round(min(size, size * 74 / draw.width(word, size)), 1)
-    half, has_arrow = draw.width(word, size) / 2, document.chance(0.5)
-    x = round(document.rng.uniform(half + 4, SIDE - half - 4), 1)
-    y = round(document.rng.uniform(16, SIDE - (34 if has_arrow else 16)), 1)
-    bottom = y + (30 if has_arrow else 14)
-    marks: list[Mark] = [box(0, y - 14, SIDE, bottom, board, hue), text(word, x, y, size, ink)]
+    has_arrow = document.chance(0.5)
+    # About one letter a patch: with letters anywhere none was read after 500 steps of looking and 900 more.
+    pitch, off = document.rng.uniform(13.6, 14.4), [document.rng.uniform(-2.5, 2.5) for _ in "xy"]
+    x = draw.PATCH * (document.rng.randint(0, draw.ACROSS - len(word)) + 0.5) + off[0]
+    y = draw.PATCH * (document.rng.randint(1, 2 if has_arrow else 4) + 0.5) + off[1]
+    bottom, size = y + (30 if has_arrow else 14), document.rng.uniform(16, 20)
+    marks: list[Mark] = [box(0, y - 14, SIDE, bottom, board, hue)]
+    marks += [text(letter, round(x + i * pitch, 1), round(y, 1), round(size, 1), ink) for i, letter in enumerate(word)]
     task = "number" if word.isdigit() else "word" if len(word) == 4 else "short word"
     turns = [_asked(document, task, "number" if word.isdigit() else "read", word)]
     others = [_asked(document, "sign colour", "sign_colour", f"{hue}.")]
