@@ -6,7 +6,7 @@ from utils.errors import BadInput, TooLong, Unsupported
 
 
 class Tiny:
-    name, model, context, closed = "onnx", "tiny", 1024, False
+    name, model, context, closed, sees = "onnx", "tiny", 1024, False, False
 
 
 WORDS = {1: "The", 2: " hut", 3: " is", 4: " open", 5: ".", 6: "ok\nUser", 7: ":"}
@@ -79,7 +79,7 @@ def test_broken_bytes_at_the_end_are_shown_as_such():
 def test_messages_become_plain_text():
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     assert turns(Tiny, [{"role": "user", "content": parts}]) == [{"role": "user", "content": "ab"}]
-    with pytest.raises(Unsupported, match=r"^The route onnx cannot look at pictures yet\. Send text only\.$"):
+    with pytest.raises(Unsupported, match=r"^tiny on the route onnx cannot look at pictures\. Send text only\.$"):
         turns(Tiny, [{"role": "user", "content": [*parts, {"type": "image", "image": b""}]}])
     with pytest.raises(BadInput):
         turns(Tiny, [{"role": "user", "content": ""}])

@@ -121,7 +121,7 @@ def test_every_dependency_is_used_and_every_import_is_listed() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
-    imported = {"azure_ai_inference" if name == "azure" else name for name in imported}
+    imported = {{"azure": "azure_ai_inference", "PIL": "pillow"}.get(name, name) for name in imported}
     outside = {module.replace("_", "-") for module in imported - sys.stdlib_module_names - {"utils"}}
     listed = {re.split(r"[<>=]", line)[0].replace("_", "-") for line in requirements()}
     came_with = {"nbformat", "nbclient", "IPython", "traitlets", "huggingface-hub"}  # JupyterLab's, transformers' own

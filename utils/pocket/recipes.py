@@ -26,6 +26,7 @@ from .pictures import ACROSS, PATCH, SIDE
 from .tokenizer import PICTURE, SIZE
 
 CONTEXT = 1024  # tokens
+GELU = "gelu_pytorch_tanh"  # the one that llama.cpp has
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,11 @@ def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
 def seeing(text: Phi3Config, tower: dict[str, Any], tokenizer: Tokenizer) -> LlavaConfig:
     """LLaVA's configuration: a CLIP tower, a projector and the decoder of `text`."""
     return LlavaConfig(
-        vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH, hidden_act="gelu"),
+        vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH, hidden_act=GELU),
         text_config=text,
         image_token_index=tokenizer.token_to_id(PICTURE),
         image_seq_length=ACROSS**2,
+        projector_hidden_act=GELU,
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",  # all tokens but CLIP's first, which is of no patch
         tie_word_embeddings=True,
