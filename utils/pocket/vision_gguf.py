@@ -1,4 +1,10 @@
-"""The part of a LLaVA folder that sees, as a GGUF file beside the decoder's: llama.cpp calls it mmproj."""
+"""The part of a LLaVA folder that sees, as a GGUF file beside the decoder's: llama.cpp calls it mmproj.
+
+Not finished: of a half-trained model 38 of 48 greedy answers were those of Transformers (of ONNX Runtime GenAI 30 of
+30), and log-probabilities differed by about 0.06 even for a picture of one colour, so it is not the resizing. It is not
+the activation, the precision of the cache, flash attention or the layer that is taken either. No model in this
+repository sees yet.
+"""
 
 from __future__ import annotations
 
