@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import (
     CLIPImageProcessorPil,
-    CLIPVisionConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     Phi3Config,
     Phi3ForCausalLM,
     PreTrainedModel,
+    SiglipVisionConfig,
 )
 
 from . import folder
@@ -100,15 +100,21 @@ def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
 
 
 def seeing(text: Phi3Config, tower: dict[str, Any], tokenizer: Tokenizer) -> LlavaConfig:
-    """LLaVA's configuration: a CLIP tower, a projector and the decoder of `text`."""
+    """LLaVA's configuration: a tower, a projector and the decoder of `text`.
+
+    The tower is SigLIP's, which is CLIP's without the first token that is of no patch: llama.cpp (2026.10) puts that
+    token last and then drops the first row, so that with CLIP's own it sees all but the first patch.
+    """
     return LlavaConfig(
-        vision_config=CLIPVisionConfig(**tower, image_size=SIDE, patch_size=PATCH, hidden_act=GELU),
+        vision_config=SiglipVisionConfig(
+            **tower, image_size=SIDE, patch_size=PATCH, hidden_act=GELU, vision_use_head=False
+        ),
         text_config=text,
         image_token_index=tokenizer.token_to_id(PICTURE),
         image_seq_length=ACROSS**2,
         projector_hidden_act=GELU,
         vision_feature_layer=-1,
-        vision_feature_select_strategy="default",  # all tokens but CLIP's first, which is of no patch
+        vision_feature_select_strategy="full",
         tie_word_embeddings=True,
     )
 

@@ -29,14 +29,11 @@ class _Eyes(torch.nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         parts = self.tower.embeddings
-        patches = (pixel_values * 2 - 1) @ self.kernel.T
-        first = parts.class_embedding.expand(patches.shape[0], 1, -1)
-        states = torch.cat([first, patches], dim=1) + parts.position_embedding.weight
-        states = self.tower.pre_layrnorm(states)
+        states = (pixel_values * 2 - 1) @ self.kernel.T + parts.patch_embedding.bias + parts.position_embedding.weight
         for layer in self.tower.encoder.layers:
             states = layer(states, None)
             states = states[0] if isinstance(states, tuple) else states
-        seen: torch.Tensor = self.projector(states[:, 1:])
+        seen: torch.Tensor = self.projector(states)
         return seen.reshape(-1, seen.shape[-1])
 
 
