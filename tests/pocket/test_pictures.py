@@ -8,13 +8,13 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from utils.pocket import folder
+from utils.pocket import TAG, folder
 from utils.pocket.batches import encode, names, pixels
 from utils.pocket.dialogue import Conversation, conversation
 from utils.pocket.grammar import Document
-from utils.pocket.pictures import ACROSS, COLOURS, PATCH, SHAPES, SIDE, Picture, shape, text, weather, width
-from utils.pocket.tasks import Turn, looking
-from utils.pocket.tokenizer import PICTURE, TAG, ids_of
+from utils.pocket.pictures import ACROSS, COLOURS, PATCH, SHAPES, SIDE, WEATHER, Picture, shape, text, weather, width
+from utils.pocket.tasks import Turn, looking, scenes, signs
+from utils.pocket.tokenizer import PICTURE, ids_of
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_picture_is_the_same_at_any_size():
 
 def test_each_kind_of_weather_looks_different():
     sky = (205, 228, 246)
-    drawn = [np.asarray(Picture(sky, weather(kind, 42, 42, 25)).draw()).astype(int) for kind in looking.WEATHER]
+    drawn = [np.asarray(Picture(sky, weather(kind, 42, 42, 25)).draw()).astype(int) for kind in WEATHER]
     assert all(np.abs(a - b).mean() > 0.3 for i, a in enumerate(drawn) for b in drawn[:i])
 
 
@@ -93,7 +93,7 @@ def test_a_shape_is_named_on_its_patches_only():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_counting_the_marks_gives_the_answers(seed):
-    turn = looking.shapes(Document(random.Random(seed)))
+    turn = scenes.shapes(Document(random.Random(seed)))
     words = [mark.words for mark in turn.pictures[0].marks]
     for one in (turn, *turn.then):
         if one.task == "count":
@@ -101,14 +101,14 @@ def test_counting_the_marks_gives_the_answers(seed):
             hue = next((hue for hue in COLOURS if hue in asked), None)
             kind = next((kind for kind in SHAPES if f"{kind}s" in asked or f"{kind}es" in asked), None)
             counted = [w for w in words if hue in (None, w[0]) and kind in (None, w[1])]
-            assert one.reply == looking.NUMBERS[len(counted)].capitalize() + "."
+            assert one.reply == scenes.NUMBERS[len(counted)].capitalize() + "."
         if one.task == "described":
             assert all(f"{hue} {kind}" in one.reply.lower() for hue, kind in words)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_said_to_have_changed_is_what_differs(seed):
-    turn = looking.changed(Document(random.Random(seed)))
+    turn = scenes.changed(Document(random.Random(seed)))
     before, after = (set(picture.marks) for picture in turn.pictures)
     gone, new = before - after, after - before
     if turn.reply == "Nothing changed.":
@@ -126,7 +126,7 @@ def test_what_is_said_to_have_changed_is_what_differs(seed):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_largest_bar_is_the_highest_one(seed):
-    made = looking.bars(Document(random.Random(seed)))
+    made = signs.bars(Document(random.Random(seed)))
     bars = [mark for mark in made.pictures[0].marks if mark.words]
     highest = min(bars, key=lambda mark: mark.area()[1])
     [largest] = [one for one in (made, *made.then) if one.task == "largest bar"]

@@ -43,11 +43,11 @@ def opened(data: bytes) -> Any:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
-def png(picture: Any) -> bytes:
-    """A picture of Pillow's as a file in the format PNG."""
-    file = BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
+def png(data: bytes) -> bytes:
+    """The same picture in RGB, in a file of the format PNG. Raises BadInput."""
+    from utils.pocket.pictures import png as written  # here: see above
+
+    return written(opened(data))
 
 
 def data_url(image: Any, limit: int | None = None) -> str:

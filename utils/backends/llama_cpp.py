@@ -20,12 +20,12 @@ import jsonschema
 import xllamacpp
 
 from utils.backends import images
-from utils.backends.local import TAG, LocalBackend, pictures, room, turns
+from utils.backends.local import LocalBackend, pictures, room, turns
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Message, Options
 from utils.errors import BackendError, BadInput, BadModel
-from utils.pocket import export
+from utils.pocket import TAG, export
 
 SLOTS = 2  # answers at the same time
 LONGEST = 8192  # tokens of context that are reserved at most: the 131,072 of Phi-3.5-mini would take 50 GB
@@ -66,7 +66,7 @@ class LlamaCppBackend(LocalBackend):
             return self._tokens(text), None
         first, *others = map(self._tokens, TAG.split(text))
         ids = [*first, *(i for piece in others for i in (*[-1] * self._patches, *piece))]
-        files = [base64.b64encode(images.png(images.opened(picture))).decode() for picture in shown]
+        files = [base64.b64encode(images.png(picture)).decode() for picture in shown]
         return ids, {"prompt_string": TAG.sub(self._marker, text), "multimodal_data": files}
 
     def _render(self, conversation: list[dict[str, str]]) -> str:

@@ -5,7 +5,6 @@ It knows no runtime: each one's backend brings a way to encode, to generate ids 
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, cast
@@ -14,8 +13,7 @@ from utils.backends import images
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadInput, TooLong, Unsupported
-
-TAG = re.compile(r"<\|image_\d+\|>")
+from utils.pocket import TAG
 
 
 class LocalBackend(ABC):

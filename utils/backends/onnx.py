@@ -58,7 +58,7 @@ class OnnxBackend(LocalBackend):
         shown = pictures(messages) if self.sees else []
         if not shown:
             return super()._prompt(messages)
-        files = [images.png(images.opened(picture)) for picture in shown]
+        files = [images.png(picture) for picture in shown]
         made = self._processor(self._render(turns(self, messages)), images=og.Images.open_bytes(*files))
         return made["input_ids"].as_numpy()[0].tolist(), made
 

@@ -15,11 +15,11 @@ import transformers
 
 from utils import catalog
 from utils.backends import images
-from utils.backends.local import TAG, TokenizersBackend, room
+from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
 from utils.errors import BackendError, BadInput, BadModel, Unsupported
-from utils.pocket import weights
+from utils.pocket import TAG, weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -3,9 +3,11 @@
 This file knows only names and where the files lie; it imports nothing heavy.
 """
 
+import re
 from pathlib import Path
 
 NAMES: tuple[str, ...] = ("pocket-phi-3-mini",)
+TAG = re.compile(r"<\|image_\d+\|>")  # where a prompt has its pictures, as Phi-3.5-vision's do
 _HOME = Path(__file__).parent.parent / "data" / "pocket"
 
 

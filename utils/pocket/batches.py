@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from tokenizers import Encoding, Tokenizer
 
+from . import TAG
 from .dialogue import Conversation, conversation
 from .pictures import Picture
-from .tokenizer import TAG, picture
+from .tokenizer import picture
 
 SHARD = 8192  # conversations that are generated, sorted by length and cut into batches at a time
 SEEDS = 10**10  # conversations a training seed has for itself

@@ -23,6 +23,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 
+from . import TAG
 from .dialogue import conversation
 from .grammar import Document, load
 from .pictures import ACROSS
@@ -46,7 +47,6 @@ LAST = (  # in Phi-3's order: there <|endoftext|> is 32000, here it is 5109
     "<|user|>",
 )
 PICTURE = LAST[2]  # stands for each patch of a picture, where a prompt says <|image_1|>
-TAG = re.compile(r"<\|image_\d+\|>")
 TEMPLATE = (  # Phi-3.5-mini-instruct's
     "{% for message in messages %}{% if message['role'] == 'system' and message['content'] %}"
     "{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}"
