@@ -34,6 +34,7 @@ SMALL = 8  # in the first shards batches are half as large: after 0.4 M tokens t
 IGNORED = -100
 ATOMS = re.compile(r'"(?:[^"\\]|\\.)*"(:?)|\d+|[][]')  # in JSON: key and colon, text, number, list
 FOLLOWS = 0.1  # how much JSON's keys and punctuation count
+FALLS = 0.5  # the power of the position with which the weight falls
 Encoded = tuple[list[int], list[float], tuple[Picture, ...]]
 
 
@@ -48,13 +49,15 @@ class Batch:
     pictures: tuple[Picture, ...] = ()
 
 
-def segments(made: Conversation) -> list[tuple[str, str, bool]]:
-    """(special token before, text, learned?) for each part of a conversation, as the chat template renders it."""
+def segments(made: Conversation) -> list[tuple[str, str, float | None]]:
+    """(special token before, text, how its weight falls) for each part of a conversation, as the chat template renders
+    it; None where nothing is learned."""
     if not made.turns[0].prompt:
-        return [("", made.turns[0].reply, True)]
-    parts = [("<|system|>", made.system, False)] if made.system else []
+        return [("", made.turns[0].reply, FALLS)]
+    parts: list[tuple[str, str, float | None]] = [("<|system|>", made.system, None)] if made.system else []
     for turn in made.turns:
-        parts += [("<|user|>", turn.prompt, False), ("<|assistant|>", turn.reply, True)]
+        falls = 0.0 if turn.task.startswith("translation ") else FALLS  # there the last word is as open as the first
+        parts += [("<|user|>", turn.prompt, None), ("<|assistant|>", turn.reply, falls)]
     return parts
 
 
@@ -69,14 +72,16 @@ def encode(tokenizer: Tokenizer, conversations: list[Conversation]) -> list[Enco
     for made, parts in zip(conversations, all_parts, strict=True):
         ids: list[int] = []
         weights: list[float] = []
-        for before, whole, learn in parts:
+        for before, whole, falls in parts:
             text, pieces = next(encoded)
             end = special["<|end|>" if before else "<|endoftext|>"]
             inner = pieces.ids
             for _ in TAG.findall(whole):
                 inner = [*inner, *patches, *next(encoded)[1].ids]
             ids += [*([special[before]] if before else []), *inner, end]
-            weights += [0.0] * bool(before) + (_weights(text, pieces) if learn else [0.0] * (len(inner) + 1))
+            weights += [0.0] * bool(before) + (
+                [0.0] * (len(inner) + 1) if falls is None else _weights(text, pieces, falls)
+            )
         result.append((ids, weights, made.turns[0].pictures))
     return result
 
@@ -87,14 +92,14 @@ def _pieces(before: str, text: str) -> list[str]:
     return [first.lstrip() if before else first, *others]
 
 
-def _weights(text: str, pieces: Encoding) -> list[float]:
+def _weights(text: str, pieces: Encoding, falls: float) -> list[float]:
     """How much each token of a reply counts, and the end after it.
 
     The first words decide which answer it is, the rest mostly follows: the weight falls with the position. But in JSON
     each value is decided for itself, and only what stands between them follows.
     """
     if not text.startswith("{"):
-        return [(i + 1) ** -0.5 for i in range(len(pieces.ids) + 1)]
+        return [(i + 1) ** -falls for i in range(len(pieces.ids) + 1)]
     values = [match.span() for match in ATOMS.finditer(text) if not match[1]]
     counts = [any(start < end_ and begin < end for begin, end_ in values) for start, end in pieces.offsets]
     return [1.0 if counted or not i else FOLLOWS for i, counted in enumerate([*counts, False])]

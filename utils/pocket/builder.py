@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from utils.errors import BackendError, ExportFailed
 from utils.pocket import export
@@ -45,8 +46,12 @@ def build(folder: Path, form: str, final: Path, weight_bytes: int) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
 def _sees(folder: Path) -> bool:
-    return "vision_config" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return "vision_config" in _config(folder)
 
 
 def _onnx(folder: Path, precision: str, target: Path, final: Path) -> None:
@@ -61,7 +66,9 @@ def _onnx(folder: Path, precision: str, target: Path, final: Path) -> None:
 
 
 def _decoder(folder: Path, precision: str, target: Path, final: Path, *extra: str) -> None:
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(folder), "-o", str(target)]
+    experts = _config(folder).get("model_type") == "phimoe"
+    module = "utils.pocket.moe_onnx" if experts else "onnxruntime_genai.models.builder"
+    command = [sys.executable, "-m", module, "-i", str(folder), "-o", str(target)]
     command += [
         "-p",
         precision,

@@ -16,6 +16,8 @@ import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
+from . import moe_gguf
+
 KINDS = {
     "f32": gguf.LlamaFileType.ALL_F32,
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
@@ -37,16 +39,23 @@ BLOCK = {  # llama.cpp's phi3 has fused matrices and the rotary order of Transfo
 
 
 def write(folder: Path, file: Path, kind: str) -> None:
-    """Write the Phi-3 model in `folder` to `file`; `kind` is "f32", "q8_0" or "q4_0"."""
+    """Write the Phi-3 or Phi-3.5-MoE model in `folder` to `file`; `kind` is "f32", "q8_0" or "q4_0"."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    writer = gguf.GGUFWriter(file, "phi3")
+    experts = config.get("num_local_experts")
+    writer = gguf.GGUFWriter(file, "phimoe" if experts else "phi3")
     writer.add_name(f"{folder.name} (phi-3)")
     writer.add_file_type(KINDS[kind])
     _shape(writer, config)
     _tokenizer(writer, folder)
-    for weights in sorted(folder.glob("*.safetensors")):
-        for name, value in load_file(str(weights)).items():
+    given = {n: v for part in sorted(folder.glob("*.safetensors")) for n, v in load_file(str(part)).items()}
+    if experts:
+        writer.add_expert_count(experts)
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+        for name, value in moe_gguf.tensors(given):
             _tensor(writer, name, value, kind)
+    else:
+        for name, value in given.items():
+            _tensor(writer, _tensor_name(name), value, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -95,11 +104,11 @@ def _tokenizer(writer: gguf.GGUFWriter, folder: Path) -> None:
 
 def _tensor(writer: gguf.GGUFWriter, name: str, value: np.ndarray, kind: str) -> None:
     numbers = np.ascontiguousarray(value.astype(np.float32))
-    if kind == "f32" or numbers.ndim == 1:  # the norms are few, and llama.cpp wants them exact
-        writer.add_tensor(_tensor_name(name), numbers)
+    if kind == "f32" or numbers.ndim == 1 or moe_gguf.ROUTER in name:  # few numbers, and llama.cpp wants them exact
+        writer.add_tensor(name, numbers)
         return
     quantised = gguf.GGMLQuantizationType[kind.upper()]
-    writer.add_tensor(_tensor_name(name), gguf.quantize(numbers, quantised), raw_dtype=quantised)
+    writer.add_tensor(name, gguf.quantize(numbers, quantised), raw_dtype=quantised)
 
 
 def _tensor_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""OpenVINO's form of a Phi-3 folder: model, tokenizer and detokenizer as `openvino_genai.LLMPipeline` loads them.
+"""OpenVINO's form of a Phi-3 or Phi-3.5-MoE folder: model, tokenizer and detokenizer as `openvino_genai.LLMPipeline` loads them.
 
 OpenVINO converts the PyTorch model by tracing one step of it. Its own exporter, optimum-intel, wants another torch and
 an older transformers; and the file that ONNX Runtime GenAI's builder writes can be run by OpenVINO but not be saved
@@ -25,7 +25,7 @@ import openvino_tokenizers
 import torch
 import transformers
 from openvino._offline_transformations import apply_make_stateful_transformation
-from transformers import AutoConfig, AutoTokenizer, Phi3ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from utils.errors import ExportFailed
@@ -40,7 +40,7 @@ class _Step(torch.nn.Module):
     [batch, heads, past, size of a head]. OpenVINO GenAI looks for inputs of these names.
     """
 
-    def __init__(self, model: Phi3ForCausalLM) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
@@ -70,17 +70,19 @@ class _Step(torch.nn.Module):
 def write(folder: Path, target: Path) -> None:
     """Write the model of `folder` into the existing folder `target`, in 32 bit.
 
-    Raises ExportFailed for another architecture than Phi-3's, for LongRoPE, between whose two sets of frequencies a
+    Raises ExportFailed for another architecture than these two, for LongRoPE, between whose two sets of frequencies a
     trace cannot choose, and for a sliding window, which OpenVINO GenAI's paged attention would ignore.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if config.model_type != "phi3" or config.rope_parameters["rope_type"] != "default" or config.sliding_window:
+    if config.model_type not in ("phi3", "phimoe") or config.rope_parameters["rope_type"] != "default" or config.sliding_window:
         raise ExportFailed(
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
             "Intel publishes the real Phi-3 and Phi-3.5 in OpenVINO's form on Hugging Face."
         )
     with _no_bar():
-        model = Phi3ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+    if config.model_type == "phimoe":  # the one way of asking experts in which no loop depends on the numbers
+        model.set_experts_implementation("batched_mm")
     ov.save_model(_stateful(_traced(model), config), target / "openvino_model.xml", compress_to_fp16=False)
     tokenizer, detokenizer = openvino_tokenizers.convert_tokenizer(
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False), with_detokenizer=True, skip_special_tokens=True
@@ -124,7 +126,7 @@ def _cache_shape(config: Any, length: int) -> list[int]:
     return [-1, config.num_key_value_heads, length, head]
 
 
-def _traced(model: Phi3ForCausalLM) -> ov.Model:
+def _traced(model: PreTrainedModel) -> ov.Model:
     """The step as an OpenVINO model with named inputs and outputs, every length free."""
     layers, shape = model.config.num_hidden_layers, _cache_shape(model.config, -1)
     pasts = [f"past_key_values.{i}.{part}" for i in range(layers) for part in ("key", "value")]

@@ -5,7 +5,7 @@ The models are Transformers' own classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,11 +17,14 @@ from transformers import (
     LlavaForConditionalGeneration,
     Phi3Config,
     Phi3ForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     PreTrainedModel,
     SiglipVisionConfig,
 )
 
 from . import folder
+from .grow import grow
 from .pictures import ACROSS, PATCH, SIDE
 from .tokenizer import PICTURE, SIZE
 
@@ -45,6 +48,14 @@ class Recipe:
     grown_from: str = ""  # the pocket model whose weights it begins with; else they are random
     tower: dict[str, Any] | None = field(default=None, hash=False)  # shape of the part that sees, if it sees
     looking: int = 0  # of the steps the first so many, with batches four times as large, in which only that part learns
+    experts: int = 0  # of each layer, of which two are asked for each token; 0: every token passes through all of it
+    twin: dict[str, Any] | None = field(default=None, hash=False)  # what is trained beside it on the same texts
+    packed: bool = False  # kept in 8 bits in the repository
+
+    def beside(self) -> Recipe:
+        """The recipe of the dense model that a mixture of experts is compared with."""
+        shape = self.shape | (self.twin or {})
+        return replace(self, name=f"{self.name}-twin", shape=shape, experts=0, twin=None)
 
 
 MINI = {
@@ -54,6 +65,13 @@ MINI = {
     "num_key_value_heads": 8,
     "intermediate_size": 512,
 }
+MEDIUM = {
+    "hidden_size": 384,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 12,
+    "intermediate_size": 960,
+}
 TOWER = {"hidden_size": 160, "num_hidden_layers": 4, "num_attention_heads": 5, "intermediate_size": 448}
 RECIPES = {
     recipe.name: recipe
@@ -62,11 +80,31 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-mini",
             MINI,
-            steps=6000,
+            steps=4500,
             rate=3e-3,
             matrix_rate=3e-3,
             mix="languages",
             grown_from="pocket-phi-3-mini",
+        ),
+        Recipe(
+            "pocket-phi-3-medium",
+            MEDIUM,
+            steps=1400,
+            rate=2e-3,
+            matrix_rate=2e-3,
+            grown_from="pocket-phi-3-mini",
+            packed=True,
+        ),
+        Recipe(
+            "pocket-phi-3.5-moe",
+            MINI | {"intermediate_size": 160},
+            steps=1500,
+            rate=3e-3,
+            matrix_rate=3e-3,
+            grown_from="pocket-phi-3-mini",
+            experts=16,
+            twin={"intermediate_size": 320},
+            packed=True,
         ),
         Recipe(
             "pocket-phi-3.5-vision",
@@ -81,21 +119,32 @@ RECIPES = {
 }
 
 
-def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config:
-    """Phi-3's configuration in the recipe's size."""
+def config(recipe: Recipe, tokenizer: Tokenizer) -> Phi3Config | PhimoeConfig:
+    """The configuration of Phi-3, or with experts of Phi-3.5-MoE, in the recipe's size."""
     ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in ("endoftext", "assistant", "end")}
-    return Phi3Config(
+    common: dict[str, Any] = {
         **recipe.shape,
-        vocab_size=SIZE,
-        max_position_embeddings=CONTEXT,
-        original_max_position_embeddings=CONTEXT,
-        sliding_window=None,
-        rms_norm_eps=1e-5,
-        rope_theta=10000.0,
-        tie_word_embeddings=True,  # what is copied keeps its vector: copying is learnt sooner, also of rare tokens
-        bos_token_id=1,
-        eos_token_id=list(ids.values()),
-        pad_token_id=ids["endoftext"],
+        "vocab_size": SIZE,
+        "max_position_embeddings": CONTEXT,
+        "original_max_position_embeddings": CONTEXT,
+        "sliding_window": None,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": True,  # what is copied keeps its vector: copying is learnt sooner, also of rare tokens
+        "bos_token_id": 1,
+        "eos_token_id": list(ids.values()),
+        "pad_token_id": ids["endoftext"],
+    }
+    if not recipe.experts:
+        return Phi3Config(**common)
+    return PhimoeConfig(
+        **common,
+        num_local_experts=recipe.experts,
+        num_experts_per_tok=2,
+        router_jitter_noise=0.0,  # no experts nearly as good share a place: llama.cpp knows no such thing
+        input_jitter_noise=0.0,
+        attention_bias=True,  # as Phi-3.5-MoE
+        lm_head_bias=True,
     )
 
 
@@ -129,13 +178,11 @@ def build(recipe: Recipe, tokenizer: Tokenizer) -> PreTrainedModel:
     """The model before its first step."""
     torch.manual_seed(recipe.seed)
     text = config(recipe, tokenizer)
-    if recipe.tower is None:
-        model: PreTrainedModel = Phi3ForCausalLM(text)
-        decoder = model.model
+    if recipe.tower is not None:
+        model: PreTrainedModel = LlavaForConditionalGeneration(seeing(text, recipe.tower, tokenizer))
     else:
-        model = LlavaForConditionalGeneration(seeing(text, recipe.tower, tokenizer))
-        decoder = model.model.language_model
+        model = PhimoeForCausalLM(text) if recipe.experts else Phi3ForCausalLM(text)
     if recipe.grown_from:
-        given = load_file(folder(recipe.grown_from) / "model.safetensors")
-        decoder.load_state_dict({name.removeprefix("model."): value for name, value in given.items()})
+        decoder = model.model if recipe.tower is None else model.model.language_model
+        grow(decoder, load_file(folder(recipe.grown_from) / "model.safetensors"))
     return model

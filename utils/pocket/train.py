@@ -23,12 +23,15 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GenerationConfig, LlavaForConditionalGeneration, PreTrainedModel
+from transformers import GenerationConfig, LlavaForConditionalGeneration, PhimoeForCausalLM, PreTrainedModel
 
 from .batches import IGNORED, SEEDS, Batch, names, pixels, stream
 from .dialogue import conversation
 from .muon import Muon
+from .packed import pack
 from .recipes import CONTEXT, Recipe, build, eyes
+from .routing import Routers
+from .tokenizer import save
 
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
@@ -60,6 +63,7 @@ class Run:
         self.recipe, self.tokenizer, self.folder = recipe, tokenizer, folder
         self.model = build(recipe, tokenizer)
         self.optimisers = _optimisers(self.model, recipe)
+        self.routers = Routers(self.model)
         self.step, self.seconds = 0, 0.0
         self.position = (GROWN if recipe.grown_from else 0, 0)  # shard and batch
         self.losses: list[tuple[int, float]] = []
@@ -118,7 +122,7 @@ class Run:
 def _optimisers(model: PreTrainedModel, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for embeddings, head and norms."""
     named = list(model.named_parameters())
-    inner = {name for name, p in named if p.ndim == 2 and "layers" in name}
+    inner = {name for name, p in named if p.ndim in (2, 3) and "layers" in name and "router" not in name}
     muon = Muon([(name, p) for name, p in named if name in inner], lr=recipe.matrix_rate)
     outer = [p for name, p in named if name not in inner]
     return [muon, torch.optim.AdamW(outer, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)]
@@ -143,13 +147,14 @@ def learn(run: Run, batch: Batch) -> float:
     learned = batch.labels != IGNORED
     # The head works only where something is learned.
     seen = {"pixel_values": pixels(batch.pictures)} if batch.pictures else {}
+    run.routers.loosen(run.step / run.recipe.steps)
     out = run.model.model(input_ids=batch.ids, use_cache=False, **seen)
     hidden = out.last_hidden_state
     losses = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned], reduction="none")
     weights = batch.weights[learned]
     loss = (losses * weights).sum() / weights.sum()
     more = _naming(run, batch, out.image_hidden_states.flatten(0, -2)) if batch.pictures else 0.0
-    _move(run, loss + more)
+    _move(run, loss + more + run.routers.balance())
     return loss.item()
 
 
@@ -194,8 +199,10 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
 
 
 def _parts(model: PreTrainedModel) -> tuple[torch.nn.Module, ...]:
-    """What is compiled, each by itself."""
+    """What is compiled, each by itself; not where each token has a way of its own."""
     inner = model.model
+    if isinstance(model, PhimoeForCausalLM):
+        return ()
     return (inner.vision_tower, inner.language_model) if isinstance(model, LlavaForConditionalGeneration) else (inner,)
 
 
@@ -218,11 +225,17 @@ def _loop(run: Run, bar: tqdm[Any]) -> None:
 
 
 def write(run: Run, folder: Path) -> None:
-    """The trained model as a Hugging Face folder, in 16 bit."""
+    """The trained model as a Hugging Face folder, in 16 bit, or packed in 8."""
     model, text = run.model.half(), run.model.config.get_text_config()
+    if run.recipe.experts:  # in the file the head is one of its own, as in Phi-3.5-MoE's, and MLX looks for it
+        model.config.tie_word_embeddings = text.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     model.generation_config = GenerationConfig(
         bos_token_id=1, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id
     )
     model.save_pretrained(folder)
+    save(run.tokenizer, folder)
     if run.recipe.tower:
         eyes().save_pretrained(folder)
+    if run.recipe.packed:
+        pack(folder)

@@ -1,0 +1,105 @@
+"""Weights in 8 bits, which keep the repository small, and the folder in 16 bits that every runtime reads.
+
+The bits are llama.cpp's Q8_0: a scale for every 32 numbers of a row. They are unpacked once, on first use, into the
+cache folder; a model is scored after that, so its card speaks of what is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from utils.catalog import cache_folder
+from utils.errors import BadModel
+
+NAME = "model.q8_0.safetensors"
+BLOCK = 32
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"  # kept once where they are the same numbers
+
+
+def pack(folder: Path) -> None:
+    """Put the weights of `folder` into 8 bits; what a runtime reads, model.safetensors, is gone from it."""
+    from gguf import GGMLQuantizationType, quants
+    from safetensors.numpy import load_file, save_file
+
+    whole, small, same = load_file(folder / "model.safetensors"), {}, {}
+    if HEAD in whole and (whole[HEAD] == whole[EMBEDDING]).all():
+        del whole[HEAD]
+        same[HEAD] = EMBEDDING
+    for name, value in whole.items():
+        rows = value.ndim > 1 and value.shape[-1] % BLOCK == 0
+        small[name] = quants.quantize(value.astype("float32"), GGMLQuantizationType.Q8_0) if rows else value
+    save_file(small, folder / NAME, same)
+    (folder / "model.safetensors").unlink()
+
+
+def unpacked(folder: Path) -> Path:
+    """A folder with the model of `folder` in 16 bits: `folder` itself, if it is in 16 bits already.
+
+    Raises BadModel when the weights are damaged or the cache folder cannot be written to.
+    """
+    file = folder / NAME
+    if not file.is_file():
+        return folder
+    try:
+        return _unpacked(folder, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise BadModel(
+            f"{folder.name} could not be unpacked into {cache_folder()}: {error.strerror or error}. "
+            "Free some space, or set SLM_CACHE to another folder."
+        ) from None
+
+
+@cache
+def _unpacked(folder: Path, stamp: int) -> Path:
+    """Looked at once in a process, as long as the file's time stays."""
+    from . import weights
+
+    weights.check(folder)
+    final = cache_folder() / "weights" / _key(folder) / folder.name  # its own name: exports and answers show it
+    if (final / "model.safetensors").is_file():
+        return final
+    final.parent.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".", dir=final.parent.parent))
+    try:
+        _write(folder, draft / folder.name)
+        try:
+            os.replace(draft, final.parent)
+        except OSError:  # another process was sooner, or a broken-off one left something there
+            if not (final / "model.safetensors").is_file():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return final
+
+
+def _key(folder: Path) -> str:
+    """Of the weights and of what lies beside them."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(f for f in folder.iterdir() if f.is_file()):
+        digest.update(file.name.encode() + hashlib.blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _write(folder: Path, target: Path) -> None:
+    import numpy as np
+    from gguf import GGMLQuantizationType, quants
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    target.mkdir()
+    for file in folder.iterdir():
+        if file.is_file() and file.name != NAME:
+            shutil.copyfile(file, target / file.name)
+    with safe_open(folder / NAME, "np") as file:
+        whole = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        same = file.metadata() or {}
+    for name, value in whole.items():
+        if value.dtype == np.uint8:
+            whole[name] = quants.dequantize(value, GGMLQuantizationType.Q8_0).astype(np.float16)
+    whole |= {name: whole[twin] for name, twin in same.items()}
+    save_file(whole, target / "model.safetensors", {"format": "pt"})
