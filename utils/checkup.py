@@ -26,7 +26,7 @@ from utils.pocket import export, weights
 SETUP = "Run `python -m utils setup`."
 PACKAGES = {
     "torch": "2.13",
-    "transformers": "5.10",
+    "transformers": "5.24",
     "onnxruntime-genai": "0.18",
     "jupyterlab": "4.6",
     "ipywidgets": "8.1",

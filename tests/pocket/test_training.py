@@ -165,3 +165,21 @@ def test_weights_are_written_in_16_bit_and_load_again(tokenizer, tmp_path):
 def test_the_data_hash_belongs_to_a_seed():
     assert data_hash(1, "english") == data_hash(1, "english") != data_hash(2, "english")
     assert data_hash(1, "english") != data_hash(1, "english last")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_model_still_trains(tokenizer, tmp_path, monkeypatch, name):
+    """One per cent of the steps, with batches a quarter as large, from random weights: the loss falls."""
+    whole, losses = RECIPES[name], []
+
+    def noted(run, batch):
+        losses.append(learn(run, batch))
+        return losses[-1]
+
+    monkeypatch.setattr("utils.pocket.train.learn", noted)
+    steps, looking = -(-whole.steps // 100), -(-whole.looking // 100)
+    small = replace(whole, steps=steps, looking=looking, last=0, tokens=1024, grown_from="")
+    assert train(small, tokenizer, tmp_path).step == steps == len(losses)
+    for part in (losses[:looking], losses[looking:]):
+        third = len(part) // 3
+        assert sum(part[-third:]) <= 0.95 * sum(part[:third])

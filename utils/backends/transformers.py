@@ -110,7 +110,7 @@ class TransformersBackend(TokenizersBackend):
 
     @torch.inference_mode()  # here and not around the loop, where it would stay on for our caller between two tokens
     def _logits(self, ids: torch.Tensor, cache: Any, seen: dict[str, torch.Tensor]) -> torch.Tensor:
-        out = self._model(ids, past_key_values=cache, logits_to_keep=1, **seen)
+        out = self._model(ids, cache=cache, logits_to_keep=1, **seen)
         return cast(torch.Tensor, out.logits[:, -1].float())
 
     def _look(self, pictures: Sequence[bytes]) -> dict[str, torch.Tensor]:

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 import transformers
 from tokenizers import Tokenizer
+from transformers import PreTrainedModel
 
-from .evaluate import answers, greedy, interval, prompt_ids, scored
+from .evaluate import answers, greedy, interval, load, prompt_ids, scored
+from .packed import unpacked
 from .train import Run, data
 
 DATA = Path(__file__).parent.parent / "data"
@@ -27,16 +29,39 @@ WEAK = 0.2  # a task with a lower score is named among what the model cannot do
 LANGUAGES = {"en": "English", "zh": "Chinese", "ja": "Japanese", "es": "Spanish", "fr": "French", "de": "German"}
 
 
-def write_card(run: Run, tokenizer: Tokenizer, folder: Path, count: int = COUNT) -> dict[str, float]:
-    """Score the run's model on `count` held-out documents a task; returns the scores.
-
-    Writes training.json and README.md into `folder`.
-    """
-    model = run.model.float().eval()  # the weights were rounded to 16 bit when they were written
+def scores_of(model: PreTrainedModel, tokenizer: Tokenizer, mix: str, count: int) -> dict[str, float]:
+    """The share of right answers to `count` held-out documents of each task."""
     scores = {}
-    for task in scored(run.recipe.mix):
+    for task in scored(mix):
         scores[task] = sum(answer.right for answer in answers(model, tokenizer, task, count)) / count
         print(f"{task:21} {scores[task]:6.1%}", flush=True)
+    return scores
+
+
+def active(model: PreTrainedModel) -> int:
+    """How many parameters work on each token: of the experts only those that are asked."""
+    config = model.config.get_text_config()
+    asleep = 1 - config.num_experts_per_tok / config.num_local_experts if "num_local_experts" in config else 0.0
+    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    return round(_size(model) - asleep * experts)
+
+
+def _size(model: PreTrainedModel) -> int:
+    """How many parameters it has; a head that is the same as the embedding is not counted again."""
+    head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+    again = head.numel() if head is not embedding and torch.equal(head, embedding) else 0
+    return sum(p.numel() for p in model.parameters()) - again
+
+
+def write_card(
+    run: Run, tokenizer: Tokenizer, folder: Path, count: int = COUNT, beside: Run | None = None
+) -> dict[str, float]:
+    """Score the model that was written to `folder` on `count` held-out documents a task; returns the scores.
+
+    Writes training.json, with the figures of the model trained beside it if there is one, and README.md into `folder`.
+    """
+    model = load(unpacked(folder))  # rounded to what was written
+    scores = scores_of(model, tokenizer, run.recipe.mix, count)
     asked = _texts(run.recipe.name)["asked"]
     record = {
         "command": f"python -m utils pocket train {run.recipe.name}",
@@ -45,7 +70,8 @@ def write_card(run: Run, tokenizer: Tokenizer, folder: Path, count: int = COUNT)
         "tokens_per_step": run.recipe.tokens,
         "minutes": round(run.seconds / 60, 1),
         "data_sha256": data(run.recipe),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": _size(model),
+        "active_parameters": active(model),
         "held_out_documents": count,
         "scores": scores,
         "answers": dict(
@@ -54,11 +80,24 @@ def write_card(run: Run, tokenizer: Tokenizer, folder: Path, count: int = COUNT)
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "loss": run.losses[:: max(1, len(run.losses) // 100)],
+        "loss": _thinned(run.losses),
     }
+    if beside is not None:
+        other = beside.model.eval()
+        record["twin"] = {
+            "parameters": _size(other),
+            "active_parameters": active(other),
+            "minutes": round(beside.seconds / 60, 1),
+            "scores": scores_of(other, tokenizer, run.recipe.mix, count),
+            "loss": _thinned(beside.losses),
+        }
     (folder / "training.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(run.recipe.name, folder), encoding="utf-8")
     return scores
+
+
+def _thinned(losses: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    return losses[:: max(1, len(losses) // 100)]
 
 
 def _texts(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m utils pocket ...`: look at the corpus, train, score, write model cards, export."""
+"""`python -m utils pocket ...`: look at the corpus, train, score, write model cards and the table, export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..catalog import cache_folder
-from . import NAMES, export, folder
+from . import FAMILY, NAMES, export, folder, home
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
         ("eval", "score a model on held-out documents"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("model", choices=NAMES)
+        command.add_argument("model", choices=FAMILY if name == "train" else NAMES)
         command.add_argument("--out", type=Path, help="folder of the model; default: the one in the repository")
         if name == "train":
             command.add_argument("--steps", type=int, help="fewer steps, for trying things out")
@@ -35,8 +35,16 @@ def main(argv: list[str]) -> int:
     command.add_argument("model", help="a pocket model's name, or a folder with a model of your own")
     command.add_argument("--to", choices=export.FORMS, required=True, metavar="FORM", help=", ".join(export.FORMS))
     command.add_argument("target", type=Path, metavar="FOLDER", help="a new or empty folder")
+    commands.add_parser("table", help="measure the family and write its table into utils/pocket/README.md")
     options = parser.parse_args(argv)
-    run = {"tokenizer": _tokenizer, "sample": _sample, "train": _train, "eval": _evaluate, "export": _export}
+    run = {
+        "tokenizer": _tokenizer,
+        "sample": _sample,
+        "train": _train,
+        "eval": _evaluate,
+        "export": _export,
+        "table": _table,
+    }
     try:
         return run[options.command](options)
     except KeyboardInterrupt:
@@ -47,9 +55,9 @@ def _tokenizer(options: argparse.Namespace) -> int:
     from .tokenizer import corpus, save, train
 
     made = train(corpus())
-    for name in NAMES:
-        folder(name).mkdir(parents=True, exist_ok=True)
-        save(made, folder(name))
+    for name in NAMES or FAMILY[:1]:
+        home(name).mkdir(parents=True, exist_ok=True)
+        save(made, home(name))
     print(f"{made.get_vocab_size()} tokens. Models trained with another tokenizer must be trained again.")
     return 0
 
@@ -76,42 +84,46 @@ def _train(options: argparse.Namespace) -> int:
     from tokenizers import Tokenizer
 
     from .card import COUNT, TRIAL, write_card
-    from .recipes import RECIPES
-    from .train import train, write
+    from .recipes import RECIPES, Recipe
+    from .train import Run, train, write
 
-    out = options.out or folder(options.model)
+    out = options.out or home(options.model)
     recipe = RECIPES[options.model]
     if options.steps:
-        recipe = replace(recipe, steps=options.steps, last=0)
-    file = folder(options.model) / "tokenizer.json"
+        recipe = replace(recipe, steps=options.steps, last=0, looking=recipe.looking and options.steps // 4)
+    file = home(FAMILY[0]) / "tokenizer.json"
     if not file.exists():
         print("The tokenizer is missing. Make it with: python -m utils pocket tokenizer")
         return 2
     tokenizer = Tokenizer.from_file(str(file))
-    work = cache_folder() / "training" / f"{options.model}-{recipe.steps}"
-    if options.restart:
-        (work / "checkpoint.pt").unlink(missing_ok=True)
-    run = train(recipe, tokenizer, work)
+
+    def trained(recipe: Recipe) -> Run:
+        work = cache_folder() / "training" / f"{recipe.name}-{recipe.steps}"
+        if options.restart:
+            (work / "checkpoint.pt").unlink(missing_ok=True)
+        return train(recipe, tokenizer, work)
+
+    run = trained(recipe)
+    beside = trained(recipe.beside()) if recipe.twin else None
     out.mkdir(parents=True, exist_ok=True)
     write(run, out)
-    write_card(run, tokenizer, out, TRIAL if options.steps else COUNT)
+    write_card(run, tokenizer, out, TRIAL if options.steps else COUNT, beside)
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    import torch
     from tokenizers import Tokenizer
-    from transformers import Phi3ForCausalLM
 
-    from .evaluate import answers, interval, scored, tasks
+    from .evaluate import answers, interval, load, scored, tasks
+    from .packed import unpacked
     from .recipes import RECIPES
 
     if options.task is not None and options.task not in tasks():
         print(f"There is no task {options.task!r}. There are: {', '.join(tasks())}.")
         return 2
-    home = options.out or folder(options.model)
-    model = Phi3ForCausalLM.from_pretrained(home, dtype=torch.float32).eval()
-    tokenizer = Tokenizer.from_file(str(home / "tokenizer.json"))
+    there = unpacked(options.out) if options.out else folder(options.model)
+    model = load(there)
+    tokenizer = Tokenizer.from_file(str(there / "tokenizer.json"))
     for task in [options.task] if options.task else scored(RECIPES[options.model].mix):
         given = answers(model, tokenizer, task, options.n)
         share = sum(a.right for a in given) / len(given)
@@ -127,4 +139,12 @@ def _export(options: argparse.Namespace) -> int:
     source = folder(options.model) if options.model in NAMES else Path(options.model)
     export.copy(source, options.to, options.target)
     print(f"{source.name} as {options.to} is in {options.target}.")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    from ..bench import family
+
+    family.write(family.measure())
+    print(f"Written: {family.README}")
     return 0

@@ -52,7 +52,16 @@ for code in CODES:
     LANGUAGES |= tasks(code)
 PICTURES: Mix = {name: (share, task) for name, (share, task, _) in looking.KINDS.items()}
 PICTURES |= {name: (share, ENGLISH[name][1]) for name, share in {"field": 7, "hut": 4, "talk": 2, "unknown": 2}.items()}
-MIXES = {"english": ENGLISH, "english last": LAST, "languages": LANGUAGES, "pictures": PICTURES}
+NANO_TEXT: Mix = {"prose": (4, prose), "story": (1, story)}
+NANO_CHAT: Mix = {name: (share, ENGLISH[name][1]) for name, share in {"field": 4, "hut": 3, "talk": 2}.items()}
+MIXES = {
+    "english": ENGLISH,
+    "english last": LAST,
+    "languages": LANGUAGES,
+    "pictures": PICTURES,
+    "nano text": NANO_TEXT,  # what a learner's own model learns in a minute
+    "nano chat": NANO_CHAT,
+}
 PARTS = {name: parts for name, (_, _, parts) in looking.KINDS.items()}  # tasks whose turns have several names
 PARTS |= {f"reading{of}": (f"reading{of}", f"not in the text{of}") for of in ("", *(f" ({code})" for code in CODES))}
 TASKS = {name: task for mix in MIXES.values() for name, (_, task) in mix.items()}

@@ -6,12 +6,15 @@ instruction in words of its own is not measured.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from pathlib import Path
 
 import torch
+import transformers
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
@@ -25,6 +28,13 @@ from .tokenizer import ids_of
 
 UNSCORED = ("story", "completion", "prose")  # there is no one right answer
 MAKERS = {part: name for name, parts in PARTS.items() for part in parts}
+
+
+def load(folder: Path) -> PreTrainedModel:
+    """The model of a folder in 16 bits, in 32."""
+    (name,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+    model: PreTrainedModel = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32).eval()
+    return model
 
 
 def scored(mix: str) -> tuple[str, ...]:

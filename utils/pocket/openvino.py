@@ -1,4 +1,4 @@
-"""OpenVINO's form of a Phi-3 or Phi-3.5-MoE folder: model, tokenizer and detokenizer as `openvino_genai.LLMPipeline` loads them.
+"""OpenVINO's form of a folder with Phi-3 or Phi-3.5-MoE: what `openvino_genai.LLMPipeline` loads.
 
 OpenVINO converts the PyTorch model by tracing one step of it. Its own exporter, optimum-intel, wants another torch and
 an older transformers; and the file that ONNX Runtime GenAI's builder writes can be run by OpenVINO but not be saved
@@ -61,9 +61,9 @@ class _Step(torch.nn.Module):
         seen = seen[None, None] & (attention_mask[:, None, None, :] > 0)
         mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
         out = self.model(
-            input_ids=input_ids, attention_mask=mask, position_ids=position_ids, past_key_values=cache, use_cache=True
+            input_ids=input_ids, attention_mask=mask, position_ids=position_ids, cache=cache, use_cache=True
         )
-        present = [tensor for layer in out.past_key_values.layers for tensor in (layer.keys, layer.values)]
+        present = [tensor for layer in out.cache.layers for tensor in (layer.keys, layer.values)]
         return (out.logits, *present)
 
 
@@ -74,7 +74,8 @@ def write(folder: Path, target: Path) -> None:
     trace cannot choose, and for a sliding window, which OpenVINO GenAI's paged attention would ignore.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if config.model_type not in ("phi3", "phimoe") or config.rope_parameters["rope_type"] != "default" or config.sliding_window:
+    long = config.rope_parameters["rope_type"] != "default"
+    if config.model_type not in ("phi3", "phimoe") or long or config.sliding_window:
         raise ExportFailed(
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
             "Intel publishes the real Phi-3 and Phi-3.5 in OpenVINO's form on Hugging Face."

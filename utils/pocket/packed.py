@@ -16,7 +16,8 @@ from pathlib import Path
 from utils.catalog import cache_folder
 from utils.errors import BadModel
 
-NAME = "model.q8_0.safetensors"
+from . import PACKED
+
 BLOCK = 32
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"  # kept once where they are the same numbers
 
@@ -33,7 +34,7 @@ def pack(folder: Path) -> None:
     for name, value in whole.items():
         rows = value.ndim > 1 and value.shape[-1] % BLOCK == 0
         small[name] = quants.quantize(value.astype("float32"), GGMLQuantizationType.Q8_0) if rows else value
-    save_file(small, folder / NAME, same)
+    save_file(small, folder / PACKED, same)
     (folder / "model.safetensors").unlink()
 
 
@@ -42,7 +43,7 @@ def unpacked(folder: Path) -> Path:
 
     Raises BadModel when the weights are damaged or the cache folder cannot be written to.
     """
-    file = folder / NAME
+    file = folder / PACKED
     if not file.is_file():
         return folder
     try:
@@ -93,9 +94,9 @@ def _write(folder: Path, target: Path) -> None:
 
     target.mkdir()
     for file in folder.iterdir():
-        if file.is_file() and file.name != NAME:
+        if file.is_file() and file.name != PACKED:
             shutil.copyfile(file, target / file.name)
-    with safe_open(folder / NAME, "np") as file:
+    with safe_open(folder / PACKED, "np") as file:
         whole = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         same = file.metadata() or {}
     for name, value in whole.items():

@@ -89,7 +89,8 @@ RECIPES = {
         Recipe(
             "pocket-phi-3-medium",
             MEDIUM,
-            steps=1400,
+            steps=1000,
+            last=100,
             rate=2e-3,
             matrix_rate=2e-3,
             grown_from="pocket-phi-3-mini",
@@ -98,7 +99,7 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-moe",
             MINI | {"intermediate_size": 160},
-            steps=1500,
+            steps=1200,
             rate=3e-3,
             matrix_rate=3e-3,
             grown_from="pocket-phi-3-mini",

@@ -82,6 +82,7 @@ class Run:
             "losses": self.losses,
             "model": self.model.state_dict(),
             "optimisers": [o.state_dict() for o in self.optimisers],
+            "random": torch.get_rng_state(),  # routers draw
         }
 
     def save(self) -> None:
@@ -102,6 +103,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+        torch.set_rng_state(state["random"])
         return True
 
     def batches(self) -> Iterator[tuple[tuple[int, int], Batch]]:
@@ -132,12 +134,17 @@ def schedule(step: int, steps: int, last: int = 0) -> float:
     """The share of the full learning rate at `step`, of `steps` and then `last` more."""
     if step >= steps:
         return LAST_RATE * min(1.0, (step - steps + 1) / 20) * (steps + last - step) / last
-    return min(1.0, (step + 1) / 100, (steps - step) / (0.6 * steps))
+    return min(1.0, (step + 1) / min(100, steps / 10), (steps - step) / (0.6 * steps))
 
 
-def learn(run: Run, batch: Batch) -> float:
-    """One step; returns the weighted mean loss in nats per learned token."""
-    factor = schedule(run.step, run.recipe.steps, run.recipe.last)
+def learn(run: Run, batch: Batch, done: float | None = None) -> float:
+    """One step; returns the weighted mean loss in nats per learned token.
+
+    `done`: the share of the training that is behind, where it is not that of the steps."""
+    if done is None:
+        factor = schedule(run.step, run.recipe.steps, run.recipe.last)
+    else:
+        factor = min((run.step + 1) / 20, 1.0, (1 - done) / 0.6)
     for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * factor
@@ -153,7 +160,7 @@ def learn(run: Run, batch: Batch) -> float:
     losses = cross_entropy(run.model.lm_head(hidden[learned]), batch.labels[learned], reduction="none")
     weights = batch.weights[learned]
     loss = (losses * weights).sum() / weights.sum()
-    more = _naming(run, batch, out.image_hidden_states.flatten(0, -2)) if batch.pictures else 0.0
+    more = _naming(run, batch, torch.cat(tuple(out.image_outputs.pooler_output))) if batch.pictures else 0.0
     _move(run, loss + more + run.routers.balance())
     return loss.item()
 

@@ -39,7 +39,7 @@ def sign(document: Document) -> Turn:
     ink = INK if hue in ("white", "yellow") else (255, 255, 255)
     has_arrow = document.chance(0.5)
     # About one letter a patch: with letters anywhere none was read after 500 steps of looking and 900 more.
-    pitch, off = document.rng.uniform(13.6, 14.4), [document.rng.uniform(-2.5, 2.5) for _ in "xy"]
+    pitch, off = document.rng.uniform(13.7, 14.3), [document.rng.uniform(-1.8, 1.8) for _ in "xy"]
     x = draw.PATCH * (document.rng.randint(0, draw.ACROSS - len(word)) + 0.5) + off[0]
     y = draw.PATCH * (document.rng.randint(1, 2 if has_arrow else 4) + 0.5) + off[1]
     bottom, size = y + (30 if has_arrow else 14), document.rng.uniform(16, 20)

@@ -1,0 +1,67 @@
+"""The learner's own model: it learns in a few steps, stops when told to, and runs on the routes."""
+
+import itertools
+
+import pytest
+
+from utils import Options, complete, connect
+from utils.pocket import batches, nano
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(batches, "SHARD", 512)
+
+
+@pytest.fixture(scope="module")
+def run():
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "SHARD", 512)
+        made = nano.pretrain(seen.append, steps=30)
+    return made, seen
+
+
+def test_the_loss_falls_and_every_step_is_told(run):
+    made, seen = run
+    assert [step.number for step in seen] == list(range(1, 31)) and {step.of for step in seen} == {30}
+    assert seen[-1].loss < seen[0].loss - 2
+    assert [step.seconds for step in seen] == sorted(step.seconds for step in seen)
+    assert seen[-1].tokens > 30 * 500
+    assert made.losses == [(step.number, step.loss) for step in seen]
+
+
+def test_the_same_steps_give_the_same_model(run):
+    made, _ = run
+    again = nano.pretrain(steps=30)
+    assert [loss for _, loss in again.losses] == pytest.approx([loss for _, loss in made.losses], abs=1e-3)
+
+
+def test_learning_to_answer_begins_with_what_was_read(run):
+    made, _ = run
+    fresh = nano.pretrain(stopped=lambda: True)
+    assert fresh.losses == []
+    ours, theirs = nano.tune(made, steps=4), nano.tune(fresh, steps=4)
+    assert ours.losses[0][1] < theirs.losses[0][1] - 1
+    assert made.recipe.mix == "nano text" and ours.recipe.mix == "nano chat"
+
+
+def test_it_stops_when_told_to():
+    calls = itertools.count()
+    stopped = nano.pretrain(stopped=lambda: next(calls) >= 3, steps=30)
+    assert len(stopped.losses) == 3
+    assert isinstance(nano.say(stopped, "Hello"), str)
+
+
+def test_a_slow_machine_gets_fewer_steps_in_the_time():
+    limited = nano.pretrain(steps=10_000, seconds=1.5)
+    assert 1 < len(limited.losses) < 1000
+    assert limited.seconds < 10
+
+
+def test_the_saved_model_runs_on_the_routes(run, tmp_path):
+    made, _ = run
+    folder = nano.save(nano.tune(made, steps=5), tmp_path / "my-phi")
+    for route in ("onnx", "transformers"):
+        answer = complete(connect(route, folder), "When is breakfast?", Options(max_tokens=8))
+        assert answer.tokens and answer.source == "pocket"

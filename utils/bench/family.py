@@ -1,0 +1,123 @@
+"""The family's table: what each pocket model scores, how fast each runtime runs it, and in how much memory.
+
+Scores come from the models' records (`pocket eval` gives them again); speed and memory are measured now, each in a
+process of its own. `python -m utils pocket table` writes both into utils/pocket/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import utils
+from utils.pocket import NAMES, home
+
+README = Path(__file__).parent.parent / "pocket" / "README.md"
+HEAD, TAIL = "<!-- made by `python -m utils pocket table` -->\n", "<!-- end of what is made -->\n"
+ROUTES = ("onnx", "llama.cpp", "openvino", "mlx", "transformers")
+PROMPT = "What is a small language model, and what can I do with it in a mountain hut?"
+TOKENS, RUNS = 128, 7
+Figures = dict[tuple[str, str], dict[str, Any]]  # (model, route): {"speeds": tokens/s of each run, "megabytes": peak}
+
+
+def child(route: str, name: str, runs: int) -> dict[str, Any]:
+    """Decode speeds of `runs` answers of TOKENS tokens after a warm-up, and the process's peak resident memory."""
+    backend: Any = utils.connect(route, name, mode="offline")
+    backend.force_length = True
+    answers = [utils.complete(backend, PROMPT, utils.Options(max_tokens=TOKENS)) for _ in range(runs + 1)]
+    return {"speeds": [answer.tokens_per_s for answer in answers[1:]], "megabytes": _peak() / 1e6}
+
+
+def _peak() -> float:
+    """Peak resident memory of this process in bytes."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(used if sys.platform == "darwin" else used * 1024)
+
+
+def measure(names: Sequence[str] = NAMES, routes: Sequence[str] = ROUTES) -> Figures:
+    """Every model on every route that is installed; memory comes from a process that answers once."""
+    figures: Figures = {}
+    there = utils.routes()
+    for route in routes:
+        if route not in there:
+            continue
+        for name in names:
+            _run(route, name, 0)  # exported now, if it was not yet
+            figures[name, route] = _run(route, name, RUNS) | {"megabytes": _run(route, name, 0)["megabytes"]}
+            print(f"{name:22} {route:13} {statistics.median(figures[name, route]['speeds']):6.0f} tokens/s", flush=True)
+    return figures
+
+
+def _run(route: str, name: str, runs: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "utils.bench.family", route, name, str(runs)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def records() -> dict[str, dict[str, Any]]:
+    """training.json of each model that is here."""
+    return {name: json.loads((home(name) / "training.json").read_text(encoding="utf-8")) for name in NAMES}
+
+
+def scores_table() -> str:
+    """Sizes and held-out scores in per cent, a column a model."""
+    made = records()
+    tasks = dict.fromkeys(task for record in made.values() for task in record["scores"])
+    rows: list[list[str]] = [
+        ["parameters", *(f"{r['parameters'] / 1e6:.1f} M" for r in made.values())],
+        ["active for a token", *(f"{r.get('active_parameters', r['parameters']) / 1e6:.1f} M" for r in made.values())],
+        ["in the repository", *(f"{_megabytes(name):.1f} MB" for name in made)],
+        ["minutes of training", *(str(r["minutes"]) for r in made.values())],
+        ["documents a task", *(str(r["held_out_documents"]) for r in made.values())],
+    ]
+    for task in tasks:
+        rows.append([task, *(f"{r['scores'][task]:.1%}" if task in r["scores"] else "" for r in made.values())])
+    return _table(["", *made], rows)
+
+
+def _megabytes(name: str) -> float:
+    return sum(file.stat().st_size for file in home(name).glob("*.safetensors")) / 1e6
+
+
+def speed_table(figures: Figures) -> str:
+    """Median decode speed with the slowest and the fastest run, and peak memory, a row a model and route."""
+    rows = []
+    for (name, route), figure in figures.items():
+        speeds = figure["speeds"]
+        spread = f"{min(speeds):,.0f} to {max(speeds):,.0f}"
+        rows.append([name, route, f"{statistics.median(speeds):,.0f}", spread, f"{figure['megabytes']:,.0f}"])
+    return _table(["model", "route", "tokens/s", "of " + str(RUNS) + " runs", "MB at most"], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def write(figures: Figures) -> None:
+    """Put both tables into utils/pocket/README.md, between its marks."""
+    text = README.read_text(encoding="utf-8")
+    before, after = text.split(HEAD)[0], text.split(TAIL)[1]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+    made = (
+        f"{scores_table()}\nMeasured on {machine}: {TOKENS} tokens after one prompt in 32 bit, a process for each row; "
+        f"the memory is that of a process that answers once.\n\n{speed_table(figures)}"
+    )
+    README.write_text(before + HEAD + made + TAIL + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    print(json.dumps(child(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

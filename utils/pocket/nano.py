@@ -1,0 +1,111 @@
+"""The learner's own Phi-3, from random weights to a model that talks, in a minute on two cores.
+
+`pretrain` reads plain text, `tune` then learns to answer; both report every step and can be stopped at any. The same
+number of steps gives the same model again; on a slow machine a time limit ends the training sooner, and the learning
+rate then falls sooner as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from . import FAMILY, home
+from .batches import stream
+from .evaluate import greedy, prompt_ids
+from .recipes import CONTEXT, Recipe
+from .train import Run, learn, write
+
+SHAPE = {
+    "hidden_size": 128,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "intermediate_size": 256,
+}
+TEXT = Recipe("my-phi", SHAPE, steps=400, tokens=2048, rate=8e-3, matrix_rate=8e-3, mix="nano text")
+CHAT = replace(TEXT, steps=500, mix="nano chat")
+SECONDS = 40.0  # at most, for each of the two
+
+
+class Step(NamedTuple):
+    """One step of a training: `loss` in nats per learned token, `seconds` since the start, `tokens` seen so far."""
+
+    number: int
+    of: int
+    loss: float
+    seconds: float
+    tokens: int
+
+
+OnStep = Callable[[Step], object]
+
+
+def pretrain(
+    on_step: OnStep | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    *,
+    steps: int = TEXT.steps,
+    seconds: float = SECONDS,
+    seed: int = 1,
+) -> Run:
+    """A model with random weights that reads stories and sentences about the hut and the field.
+
+    `on_step` is called after each step; training ends early when `stopped()` is true or `seconds` have passed.
+    """
+    tokenizer = Tokenizer.from_file(str(home(FAMILY[0]) / "tokenizer.json"))
+    run = Run(replace(TEXT, steps=max(1, steps), seed=seed), tokenizer, Path())
+    return _train(run, on_step, stopped, seconds)
+
+
+def tune(
+    run: Run,
+    on_step: OnStep | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    *,
+    steps: int = CHAT.steps,
+    seconds: float = SECONDS,
+) -> Run:
+    """The model of `run` after learning to answer, as a new run; with `on_step`, `stopped` and `seconds` as before."""
+    tuned = Run(replace(CHAT, steps=max(1, steps), seed=run.recipe.seed), run.tokenizer, Path())
+    tuned.model.load_state_dict(run.model.state_dict())
+    return _train(tuned, on_step, stopped, seconds)
+
+
+def say(run: Run, prompt: str, *, chat: bool = True, max_tokens: int = 40) -> str:
+    """What the model answers, or how it goes on with plain text."""
+    ids = prompt_ids(run.tokenizer, "", prompt) if chat else run.tokenizer.encode(prompt).ids
+    (text,) = greedy(run.model.eval(), run.tokenizer, [ids], max_tokens=max_tokens)
+    return text
+
+
+def save(run: Run, folder: Path | str) -> Path:
+    """The model as a folder that every local route loads (`connect("onnx", folder)`) and `pocket export` converts."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(run, folder)
+    run.model.float()
+    return folder
+
+
+def _train(run: Run, on_step: OnStep | None, stopped: Callable[[], bool], seconds: float) -> Run:
+    """To the last step, or until told to stop: then the model is as good as it is by then."""
+    recipe, tokens, run.model = run.recipe, 0, run.model.train()
+    begun = time.monotonic()
+    for _, batch in stream(run.tokenizer, recipe.tokens, recipe.seed, CONTEXT, mix=recipe.mix):
+        passed = time.monotonic() - begun
+        done = max(run.step / recipe.steps, passed / seconds)
+        if done >= 1 or stopped():
+            break
+        loss = learn(run, batch, done)
+        run.step, tokens = run.step + 1, tokens + batch.ids.numel()
+        run.losses.append((run.step, loss))
+        if on_step is not None:
+            on_step(Step(run.step, recipe.steps, loss, time.monotonic() - begun, tokens))
+    run.seconds = time.monotonic() - begun
+    return run
