@@ -41,6 +41,17 @@ def test_a_missing_file(folder, name):
     assert f"{NAME} has no" in said and name in said and f"git checkout -- {name}" in said
 
 
+@pytest.mark.parametrize("at", [-1, -4_000_000])
+def test_weights_with_a_wrong_hash(folder, at):
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    assert refused(folder).startswith(
+        f"model.safetensors of {NAME} is damaged: its SHA-256 is not the one in training.json. Restore it"
+    )
+
+
 @pytest.mark.parametrize("keep", [0, 5, 8, 100, 1000, 100_000, -1])
 def test_truncated_weights(folder, keep):
     file = folder / "model.safetensors"

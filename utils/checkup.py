@@ -123,7 +123,7 @@ def _disk() -> Finding:
 def _pocket() -> Iterator[Finding]:
     for name in pocket.NAMES:
         try:
-            size = sum(f.stat().st_size for f in weights.check(pocket.folder(name)))
+            size = sum(f.stat().st_size for f in weights.check(pocket.home(name)))
             yield Finding(name, "ok", f"weights whole, {size / 1e6:.1f} MB")
         except BackendError as error:
             what, _, fix = str(error).partition(". ")

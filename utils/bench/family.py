@@ -14,18 +14,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
 import utils
+from utils.backends.local import LocalBackend
+from utils.core import as_messages
 from utils.pocket import NAMES, home
+from utils.pocket.weights import RECORD
 
 README = Path(__file__).parent.parent / "pocket" / "README.md"
 HEAD, TAIL = "<!-- made by `python -m utils pocket table` -->\n", "<!-- end of what is made -->\n"
 ROUTES = ("onnx", "llama.cpp", "openvino", "mlx", "transformers")
 PROMPT = "What is a small language model, and what can I do with it in a mountain hut?"
 TOKENS, RUNS = 128, 7
+TASKS = ("field", "hut", "reading", "booking", "spelling")  # ten prompts of each, to see whether two routes agree
 Figures = dict[tuple[str, str], dict[str, Any]]  # (model, route): {"speeds": tokens/s of each run, "megabytes": peak}
 
 
@@ -67,9 +71,46 @@ def _run(route: str, name: str, runs: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def agreement(name: str, route: str) -> dict[str, float]:
+    """How often a route gives the tokens that Transformers gives, and how far its log-probabilities are from theirs."""
+    from utils.pocket.evaluate import held_out
+
+    theirs, ours = (cast(LocalBackend, utils.connect(at, name, mode="offline")) for at in ("transformers", route))
+    same, apart, options = 0, [], utils.Options(max_tokens=64, logprobs=True)
+    prompts = [made.turns[0].prompt for task in TASKS for made in held_out(task, 10)]
+    for prompt in prompts:
+        ids = theirs.prompt_ids(as_messages(prompt))
+        expected: list[float] = []
+        found: list[float] = []
+        wanted, got = (list(backend.generate(ids, options, of)) for backend, of in ((theirs, expected), (ours, found)))
+        same += wanted == got
+        alike = next((i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b), len(got))
+        apart += [abs(a - b) for a, b in zip(expected[:alike], found[:alike], strict=False)]
+    theirs.close()
+    ours.close()
+    return {
+        "prompts": len(prompts),
+        "same": same,
+        "tokens": len(apart),
+        "mean_difference": sum(apart) / len(apart),
+        "largest_difference": max(apart),
+    }
+
+
+def compare_experts() -> None:
+    """Write how near llama.cpp comes to each mixture of experts into its record and its card."""
+    from utils.pocket.card import card
+
+    for name, record in records().items():
+        if "twin" in record and "llama.cpp" in utils.routes():
+            record["llama.cpp"] = agreement(name, "llama.cpp")
+            (home(name) / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            (home(name) / "README.md").write_text(card(name, home(name)), encoding="utf-8")
+
+
 def records() -> dict[str, dict[str, Any]]:
     """training.json of each model that is here."""
-    return {name: json.loads((home(name) / "training.json").read_text(encoding="utf-8")) for name in NAMES}
+    return {name: json.loads((home(name) / RECORD).read_text(encoding="utf-8")) for name in NAMES}
 
 
 def scores_table() -> str:

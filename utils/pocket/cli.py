@@ -145,6 +145,7 @@ def _export(options: argparse.Namespace) -> int:
 def _table(options: argparse.Namespace) -> int:
     from ..bench import family
 
+    family.compare_experts()
     family.write(family.measure())
     print(f"Written: {family.README}")
     return 0

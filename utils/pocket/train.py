@@ -32,6 +32,7 @@ from .packed import pack
 from .recipes import CONTEXT, Recipe, build, eyes
 from .routing import Routers
 from .tokenizer import save
+from .weights import RECORD
 
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
@@ -242,6 +243,7 @@ def write(run: Run, folder: Path) -> None:
     )
     model.save_pretrained(folder)
     save(run.tokenizer, folder)
+    (folder / RECORD).unlink(missing_ok=True)  # of other weights
     if run.recipe.tower:
         eyes().save_pretrained(folder)
     if run.recipe.packed:

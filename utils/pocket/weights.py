@@ -5,6 +5,7 @@ It knows the files of a Hugging Face model folder. It does not know whether the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -15,12 +16,14 @@ from typing import Any
 from utils.errors import BadModel
 
 SETTINGS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+RECORD, HASHES = "training.json", "weights_sha256"  # a pocket model's record, and where it has the weights' hashes
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 RESTORE = "Restore it with `git checkout -- {}` (or download the model again)."
 
 
 def check(folder: Path) -> list[Path]:
-    """The weight files of `folder`, after looking at every header. Raises BadModel with the reason."""
+    """The weight files of `folder`, after looking at every header, and at every hash where the folder's record of the
+    training has them. Raises BadModel with the reason."""
     if not folder.is_dir():
         raise BadModel(f"There is no model folder {folder}. {RESTORE.format(folder.name)}")
     for name in ("config.json", "tokenizer.json"):
@@ -39,7 +42,23 @@ def check(folder: Path) -> list[Path]:
         raise BadModel(f"{folder.name} has no model.safetensors. {RESTORE.format('model.safetensors')}")
     for file in files:
         _check_safetensors(file)
+    _check_hashes(folder / RECORD, files)
     return files
+
+
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of each file, by its name."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _check_hashes(record: Path, files: list[Path]) -> None:
+    known = _json(record).get(HASHES, {}) if record.is_file() else {}
+    for name, found in hashes(file for file in files if file.name in known).items():
+        if found != known[name]:
+            raise BadModel(
+                f"{name} of {record.parent.name} is damaged: its SHA-256 is not the one in {record.name}. "
+                + RESTORE.format(name)
+            )
 
 
 def check_fetched(files: Iterable[Path]) -> None:
