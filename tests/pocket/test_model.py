@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import Phi3ForCausalLM
 
 from utils.pocket import NAMES, folder
-from utils.pocket.card import card
+from utils.pocket.card import _asks, card
 from utils.pocket.dialogue import task as make
 from utils.pocket.evaluate import answers, greedy, held_out, interval, prompt_ids, scored
 from utils.pocket.grammar import Document
@@ -79,6 +79,11 @@ def test_a_fresh_sample_agrees_with_the_card(models, name, task):
     """Other held-out documents than the card's; three standard errors of a sample of this size are 0.31 at most."""
     right = sum(answer.right for answer in answers(*models[name], task, SAMPLE, seed=1)) / SAMPLE
     assert right == pytest.approx(record(name)["scores"][task], abs=0.31)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_score_of_a_card_is_explained(name):
+    assert all(_asks(task) for task in scored(RECIPES[name].mix))
 
 
 def test_an_interval_is_wilsons():

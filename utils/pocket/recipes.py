@@ -99,7 +99,7 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-moe",
             MINI | {"intermediate_size": 160},
-            steps=1200,
+            steps=1000,
             rate=3e-3,
             matrix_rate=3e-3,
             grown_from="pocket-phi-3-mini",
@@ -110,11 +110,12 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-vision",
             MINI,
-            steps=5000,
+            steps=4200,
             mix="pictures",
             grown_from="pocket-phi-3-mini",
             tower=TOWER,
-            looking=1500,
+            looking=1200,
+            packed=True,
         ),
     )
 }
