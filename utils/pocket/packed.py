@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from utils.catalog import cache_folder
@@ -19,7 +18,9 @@ from utils.errors import BadModel
 from . import PACKED
 
 BLOCK = 32
+WEIGHTS = "model.safetensors"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"  # kept once where they are the same numbers
+_made: dict[tuple[Path, int, Path], Path] = {}  # looked at once in a process, as long as the file's time stays
 
 
 def pack(folder: Path) -> None:
@@ -27,7 +28,7 @@ def pack(folder: Path) -> None:
     from gguf import GGMLQuantizationType, quants
     from safetensors.numpy import load_file, save_file
 
-    whole, small, same = load_file(folder / "model.safetensors"), {}, {}
+    whole, small, same = load_file(folder / WEIGHTS), {}, {}
     if HEAD in whole and (whole[HEAD] == whole[EMBEDDING]).all():
         del whole[HEAD]
         same[HEAD] = EMBEDDING
@@ -35,7 +36,7 @@ def pack(folder: Path) -> None:
         rows = value.ndim > 1 and value.shape[-1] % BLOCK == 0
         small[name] = quants.quantize(value.astype("float32"), GGMLQuantizationType.Q8_0) if rows else value
     save_file(small, folder / PACKED, same)
-    (folder / "model.safetensors").unlink()
+    (folder / WEIGHTS).unlink()
 
 
 def unpacked(folder: Path) -> Path:
@@ -46,8 +47,11 @@ def unpacked(folder: Path) -> Path:
     file = folder / PACKED
     if not file.is_file():
         return folder
+    seen = (folder, file.stat().st_mtime_ns, cache_folder())
     try:
-        return _unpacked(folder, file.stat().st_mtime_ns)
+        if seen not in _made or not (_made[seen] / WEIGHTS).is_file():
+            _made[seen] = _unpacked(folder)
+        return _made[seen]
     except OSError as error:
         raise BadModel(
             f"{folder.name} could not be unpacked into {cache_folder()}: {error.strerror or error}. "
@@ -55,14 +59,12 @@ def unpacked(folder: Path) -> Path:
         ) from None
 
 
-@cache
-def _unpacked(folder: Path, stamp: int) -> Path:
-    """Looked at once in a process, as long as the file's time stays."""
+def _unpacked(folder: Path) -> Path:
     from . import weights
 
     weights.check(folder)
     final = cache_folder() / "weights" / _key(folder) / folder.name  # its own name: exports and answers show it
-    if (final / "model.safetensors").is_file():
+    if (final / WEIGHTS).is_file():
         return final
     final.parent.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".", dir=final.parent.parent))
@@ -71,7 +73,7 @@ def _unpacked(folder: Path, stamp: int) -> Path:
         try:
             os.replace(draft, final.parent)
         except OSError:  # another process was sooner, or a broken-off one left something there
-            if not (final / "model.safetensors").is_file():
+            if not (final / WEIGHTS).is_file():
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -103,4 +105,4 @@ def _write(folder: Path, target: Path) -> None:
         if value.dtype == np.uint8:
             whole[name] = quants.dequantize(value, GGMLQuantizationType.Q8_0).astype(np.float16)
     whole |= {name: whole[twin] for name, twin in same.items()}
-    save_file(whole, target / "model.safetensors", {"format": "pt"})
+    save_file(whole, target / WEIGHTS, {"format": "pt"})
