@@ -101,6 +101,13 @@ def test_a_cache_that_cannot_be_written_to_is_told(model, monkeypatch, tmp_path)
         unpacked(model)
 
 
+def test_a_full_disk_is_told_before_anything_is_written(model, cache, monkeypatch):
+    monkeypatch.setattr("utils.pocket.packed.ROOM", 10**12)
+    with pytest.raises(BadModel, match=r"No space left.* Free some space"):
+        unpacked(model)
+    assert list((cache / "weights").iterdir()) == []
+
+
 def test_other_settings_are_another_folder(model):
     first = unpacked(model)
     config = json.loads((model / "config.json").read_text())

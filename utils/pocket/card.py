@@ -44,14 +44,14 @@ def active(model: PreTrainedModel) -> int:
     """How many parameters work on each token: of the experts only those that are asked."""
     config = model.config.get_text_config()
     asleep = 1 - config.num_experts_per_tok / config.num_local_experts if "num_local_experts" in config else 0.0
-    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
-    return round(_size(model) - asleep * experts)
+    experts: int = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    return _size(model) - round(asleep * experts)
 
 
 def _size(model: PreTrainedModel) -> int:
     """How many parameters it has; a head that is the same as the embedding is not counted again."""
     head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
-    again = head.numel() if head is not embedding and torch.equal(head, embedding) else 0
+    again: int = head.numel() if head is not embedding and torch.equal(head, embedding) else 0
     return sum(p.numel() for p in model.parameters()) - again
 
 

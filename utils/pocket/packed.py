@@ -6,6 +6,7 @@ cache folder; a model is scored after that, so its card speaks of what is loaded
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -18,6 +19,7 @@ from utils.errors import BadModel
 from . import PACKED
 
 BLOCK = 32
+ROOM = 3  # bytes asked for per byte of packed weights
 WEIGHTS = "model.safetensors"
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"  # kept once where they are the same numbers
 _made: dict[tuple[Path, int, Path], Path] = {}  # looked at once in a process, as long as the file's time stays
@@ -67,6 +69,8 @@ def _unpacked(folder: Path) -> Path:
     if (final / WEIGHTS).is_file():
         return final
     final.parent.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(final.parent.parent).free < ROOM * (folder / PACKED).stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     draft = Path(tempfile.mkdtemp(prefix=".", dir=final.parent.parent))
     try:
         _write(folder, draft / folder.name)

@@ -8,7 +8,6 @@ at last nothing, since a model that never takes another expert is what every run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -38,7 +37,7 @@ class Routers:
         if not self.modules:
             return 0.0
         scores = tuple(self.scores[i] for i in range(len(self.modules)))
-        loss: Any = load_balancing_loss_func(scores, self.modules[0].num_experts, self.modules[0].top_k)
+        loss: torch.Tensor = load_balancing_loss_func(scores, self.modules[0].num_experts, self.modules[0].top_k)
         return BALANCE * loss
 
 
