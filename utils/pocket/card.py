@@ -52,7 +52,8 @@ def _size(model: PreTrainedModel) -> int:
     """How many parameters it has; a head that is the same as the embedding is not counted again."""
     head, embedding = model.get_output_embeddings().weight, model.get_input_embeddings().weight
     again: int = head.numel() if head is not embedding and torch.equal(head, embedding) else 0
-    return sum(p.numel() for p in model.parameters()) - again
+    counted: int = sum(p.numel() for p in model.parameters())
+    return counted - again
 
 
 def write_card(
