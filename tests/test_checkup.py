@@ -49,7 +49,7 @@ def test_it_reports_what_the_lessons_need():
         "onnxruntime-genai",
         "jupyterlab",
         "ipywidgets",
-        "pocket-phi-3-mini",
+        "Pocket models",
     ):
         assert findings[name].status == "ok", findings[name]
     assert set(findings) >= {"Memory", "Disk", "GPU", "Real Phi weights", "Ollama", "HF_TOKEN", "NVIDIA_API_KEY"}
@@ -99,7 +99,7 @@ def test_an_optional_runtime_is_there_or_the_command_for_it_is_told(monkeypatch)
 
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.pocket.folder", lambda name: tmp_path / name)
+    monkeypatch.setattr("utils.pocket.home", lambda name: tmp_path / name)
     found = named("pocket-phi-3-mini")
     assert found.status == "missing" and "no model folder" in found.detail and "git checkout" in found.fix
 

@@ -12,10 +12,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from utils import catalog, pocket
 from utils.backends import address
@@ -121,23 +122,28 @@ def _disk() -> Finding:
 
 
 def _pocket() -> Iterator[Finding]:
+    """One row for all that are whole, and one for each that is not."""
+    sizes = []
     for name in pocket.NAMES:
         try:
-            size = sum(f.stat().st_size for f in weights.check(pocket.home(name)))
-            yield Finding(name, "ok", f"weights whole, {size / 1e6:.1f} MB")
+            sizes.append(sum(f.stat().st_size for f in weights.check(pocket.home(name))))
         except BackendError as error:
             what, _, fix = str(error).partition(". ")
             yield Finding(name, "missing", what, fix)
+    if sizes:
+        models = "1 model" if len(sizes) == 1 else f"{len(sizes)} models"
+        yield Finding("Pocket models", "ok", f"{models}, weights whole, {sum(sizes) / 1e6:.1f} MB")
 
 
 def _exports() -> Iterator[Finding]:
+    """Which of them the route onnx can load at once."""
+    done = []
     for name in pocket.NAMES:
-        try:
-            done = [p for p in ("fp32", "int4") if export.cached(pocket.folder(name), cast(export.Form, f"onnx-{p}"))]
-        except (BackendError, ImportError):
-            continue  # has been said above
-        detail = " and ".join(done) or "not made yet: the first answer takes some seconds longer"
-        yield Finding(f"{name} as ONNX", "ok", detail)
+        with suppress(BackendError, ImportError):  # said above
+            done.append(export.cached(pocket.folder(name), "onnx-fp32"))
+    if done:
+        rest = "" if all(done) else "; the first answer of another takes some seconds longer"
+        yield Finding("Pocket models as ONNX", "ok", f"{sum(done)} of {len(done)} made{rest}")
 
 
 def _runtimes() -> Iterator[Finding]:
