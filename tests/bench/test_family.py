@@ -14,10 +14,14 @@ def test_a_child_measures_one_model_on_one_route():
     assert 50 < figures["megabytes"] < 5000
 
 
+def linked(name: str) -> str:
+    return f"[{name}](../data/pocket/{name}/README.md)"
+
+
 def test_the_scores_are_those_of_the_records():
     table = family.scores_table()
     head, _, *rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
-    assert head == list(pocket.NAMES)
+    assert head == [linked(name) for name in pocket.NAMES]
     by_name = {row[0]: row[1:] for row in rows}
     record = json.loads((pocket.home("pocket-phi-3-mini") / "training.json").read_text(encoding="utf-8"))
     assert by_name["field"][0] == f"{record['scores']['field']:.1%}"
@@ -47,6 +51,6 @@ def test_the_readmes_table_has_the_scores_of_the_records(name):
     record = json.loads((pocket.home(name) / "training.json").read_text(encoding="utf-8"))
     made = family.README.read_text(encoding="utf-8").split(family.HEAD)[1].split(family.TAIL)[0]
     head, _, *rows = [line.strip("| ").split(" | ") for line in made.split("\n\n")[0].splitlines()]
-    column = head.index(name) + 1
+    column = head.index(linked(name)) + 1
     found = {row[0]: row[column] for row in rows if len(row) > column}
     assert all(found[task] == f"{score:.1%}" for task, score in record["scores"].items())

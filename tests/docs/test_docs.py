@@ -14,7 +14,8 @@ from utils.__main__ import COMMANDS, FIRST_LESSON
 from utils.packages import requirements, tools_for_tests
 
 REPO = Path(__file__).parents[2]
-PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md", "utils/server/README.md")]
+FOLDERS = ("lessons", "utils/pocket", "utils/server")
+PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / folder / "README.md" for folder in FOLDERS)]
 NOTEBOOKS = sorted(REPO.glob("lessons/**/*.ipynb"))
 # never imported by our code, but needed by what is: the model builder, Jupyter, torch
 ELSEWHERE = {None, "HF_HOME", "HF_HUB_CACHE"}  # Hugging Face's own, for those who have moved its cache

@@ -126,7 +126,7 @@ def scores_table() -> str:
     ]
     for task in tasks:
         rows.append([task, *(f"{r['scores'][task]:.1%}" if task in r["scores"] else "" for r in made.values())])
-    return _table(["", *made], rows)
+    return _table(["", *(f"[{name}](../data/pocket/{name}/README.md)" for name in made)], rows)
 
 
 def _megabytes(name: str) -> float:
