@@ -50,6 +50,12 @@ LAST: Mix = ENGLISH | {
 LANGUAGES: Mix = {name: (0.25 * share, task) for name, (share, task) in ENGLISH.items() if name != "translation"}
 for code in CODES:
     LANGUAGES |= tasks(code)
+# Answering, in every language, was weaker than translating.
+SHARES = {"translation": 3, "questions": 7, "reading": 9, "sentiment": 1}
+LANGUAGES_LAST: Mix = {
+    name: (SHARES[name.split(" ")[0]] if name.endswith(")") or name.startswith("translation ") else share, task)
+    for name, (share, task) in LANGUAGES.items()
+} | {name: (share, ENGLISH[name][1]) for name, share in {"field": 10, "reading": 6}.items()}
 PICTURES: Mix = {name: (share, task) for name, (share, task, _) in looking.KINDS.items()}
 PICTURES |= {name: (share, ENGLISH[name][1]) for name, share in {"field": 7, "hut": 4, "talk": 2, "unknown": 2}.items()}
 NANO_TEXT: Mix = {"prose": (4, prose), "story": (1, story)}
@@ -58,6 +64,7 @@ MIXES = {
     "english": ENGLISH,
     "english last": LAST,
     "languages": LANGUAGES,
+    "languages last": LANGUAGES_LAST,
     "pictures": PICTURES,
     "nano text": NANO_TEXT,  # what a learner's own model learns in a minute
     "nano chat": NANO_CHAT,

@@ -81,6 +81,7 @@ RECIPES = {
             "pocket-phi-3.5-mini",
             MINI,
             steps=4500,
+            last=700,
             rate=3e-3,
             matrix_rate=3e-3,
             mix="languages",
