@@ -33,14 +33,19 @@ def test_a_model_that_a_route_does_not_have_is_named():
         connect("nim", "phi-4", mode="auto")
     with pytest.raises(BadInput, match="is a pocket model, but mode 'live'"):
         connect("nim", MODEL, mode="live")
-    with pytest.raises(BadInput, match=r"phi-4-mini is not a pocket model.*Try 'pocket-phi-3-mini'"):
+    with pytest.raises(BadInput, match=r"phi-4-mini is not a pocket model.*Try 'pocket-phi-3.5-mini'"):
         connect("nim", "phi-4-mini", mode="offline")
 
 
 def test_a_real_model_that_cannot_be_reached_has_a_stand_in():
-    backend = connect("nim", "phi-4-mini", mode="auto")
-    assert (backend.source, backend.model) == ("pocket", MODEL)
-    assert "phi-4" not in repr(backend)
+    for named, stand_in in (
+        ("phi-4-mini", "pocket-phi-3.5-mini"),
+        ("phi-3.5-mini", "pocket-phi-3.5-mini"),
+        (None, MODEL),
+    ):
+        backend = connect("nim", named, mode="auto")
+        assert (backend.source, backend.model) == ("pocket", stand_in)
+        assert "phi-4" not in repr(backend)
 
 
 def test_ollama_is_used_where_it_has_the_model(monkeypatch):

@@ -103,8 +103,9 @@ def test_a_commit_pins_what_is_used(hub):
 
 
 def test_a_stand_in_never_bears_the_real_name():
-    found = target("onnx", "phi-3.5-mini", "auto")
-    assert (found.model, found.source) == (POCKET, "pocket")
+    for named, stand_in in (("phi-3.5-mini", "pocket-phi-3.5-mini"), ("phi-3-mini-4k", POCKET), (None, POCKET)):
+        found = target("onnx", named, "auto")
+        assert (found.model, found.source) == (stand_in, "pocket")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_stand_in_never_bears_the_real_name():
             "phi-9",
             "auto",
             UnknownModel,
-            "There is no model 'phi-9'. There are: pocket-phi-3-mini, phi-3-mini-4k",
+            "There is no model 'phi-9'. There are: pocket-phi-3-mini, pocket-phi-3.5-mini, ",
         ),
         ("onnx", "pocket-phi3-mini", "auto", UnknownModel, "Did you mean 'pocket-phi-3-mini'?"),
         ("onnx", "phi-3.5-moe", "auto", UnknownModel, "The route onnx has no phi-3.5-moe."),

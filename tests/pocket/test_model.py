@@ -5,20 +5,20 @@ import random
 import re
 
 import pytest
-import torch
 from tokenizers import Tokenizer
-from transformers import Phi3ForCausalLM
+from transformers import PreTrainedModel
 
-from utils.pocket import NAMES, folder
+from utils.pocket import NAMES, folder, home
 from utils.pocket.card import _asks, card
 from utils.pocket.dialogue import task as make
-from utils.pocket.evaluate import answers, greedy, held_out, interval, prompt_ids, scored
+from utils.pocket.evaluate import answers, greedy, held_out, interval, load, prompt_ids, scored
 from utils.pocket.grammar import Document
 from utils.pocket.recipes import RECIPES
+from utils.pocket.tasks.languages import CODES
 from utils.pocket.train import data
 
 SAMPLE = 24
-MINI = "pocket-phi-3-mini"
+MINI, MULTILINGUAL = "pocket-phi-3-mini", "pocket-phi-3.5-mini"
 PROMISED = {  # what the course needs
     MINI: {
         "field": 0.90,
@@ -31,22 +31,25 @@ PROMISED = {  # what the course needs
         "spelling": 0.80,
         "summary": 0.80,
     },
+    MULTILINGUAL: {f"translation {pair}": 0.85 for code in CODES for pair in (f"en-{code}", f"{code}-en")},
 }
-CHECKED = (*((MINI, task) for task in ("field", "sentiment", "tool call", "summary", "reading")),)
+CHECKED = (
+    *((MINI, task) for task in ("field", "sentiment", "tool call", "summary", "reading")),
+    *((MULTILINGUAL, task) for task in ("translation en-zh", "translation fr-en", "questions (zh)", "field")),
+)
 
 
-def loaded(name: str) -> tuple[Phi3ForCausalLM, Tokenizer]:
-    model = Phi3ForCausalLM.from_pretrained(folder(name), dtype=torch.float32).eval()
-    return model, Tokenizer.from_file(str(folder(name) / "tokenizer.json"))
+def loaded(name: str) -> tuple[PreTrainedModel, Tokenizer]:
+    return load(folder(name)), Tokenizer.from_file(str(folder(name) / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, tuple[Phi3ForCausalLM, Tokenizer]]:
+def models() -> dict[str, tuple[PreTrainedModel, Tokenizer]]:
     return {name: loaded(name) for name in PROMISED}
 
 
 def record(name: str) -> dict:
-    return json.loads((folder(name) / "training.json").read_text(encoding="utf-8"))
+    return json.loads((home(name) / "training.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,13 +63,13 @@ def test_the_record_is_complete_and_belongs_to_this_corpus(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_is_written_from_the_record(name):
-    assert (folder(name) / "README.md").read_text(encoding="utf-8") == card(name, folder(name))
+    assert (home(name) / "README.md").read_text(encoding="utf-8") == card(name, home(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_have_one_tokenizer(name):
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        assert (folder(name) / file).read_bytes() == (folder(MINI) / file).read_bytes()
+        assert (home(name) / file).read_bytes() == (home(MINI) / file).read_bytes()
 
 
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name, tasks in PROMISED.items() for task in tasks])
@@ -79,6 +82,22 @@ def test_a_fresh_sample_agrees_with_the_card(models, name, task):
     """Other held-out documents than the card's; three standard errors of a sample of this size are 0.31 at most."""
     right = sum(answer.right for answer in answers(*models[name], task, SAMPLE, seed=1)) / SAMPLE
     assert right == pytest.approx(record(name)["scores"][task], abs=0.31)
+
+
+@pytest.mark.parametrize("task", ["questions (zh)", "translation en-zh"])
+def test_only_the_model_that_learned_chinese_answers_in_it(models, task):
+    """Same shape, same tokenizer, other texts. Both are asked the same; whole answers count."""
+    english, both = (
+        sum(a.right for a in answers(*models[name], task, SAMPLE, seed=1)) / SAMPLE for name in (MINI, MULTILINGUAL)
+    )
+    assert english < 0.05 and both > 0.4
+    shapes = [models[name][0].config.to_dict() for name in (MINI, MULTILINGUAL)]
+    assert all(shapes[0][key] == shapes[1][key] for key in ("hidden_size", "num_hidden_layers", "vocab_size"))
+
+
+def test_the_whole_family_is_small():
+    """What the repository carries in weights: 48 MB at most."""
+    assert sum(f.stat().st_size for name in NAMES for f in home(name).glob("*.safetensors")) < 48_000_000
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -60,7 +60,7 @@ def find(route: Route, wanted: str | None, mode: Mode) -> Address:
     if mode == "offline":
         better = row.stand_in if row else route.pocket
         raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those. Try {better!r}.")
-    stand_in = cast(str, row.stand_in) if row else None
+    stand_in = (cast(str, row.stand_in) if wanted else route.pocket) if row else None
     if mode == "auto" and stand_in and not _answers(route, name, row):
         return _pocket(route, stand_in)
     return _live(route, name, row)

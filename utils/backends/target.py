@@ -35,7 +35,7 @@ class Target:
 def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
     """Decides by name and mode; see `connect`. Raises BadInput, UnknownModel, Unsupported or NotInstalled."""
     name, precision = _split(route, wanted)
-    name = name or (route.pocket if mode == "offline" else route.live)
+    named, name = name is not None, name or (route.pocket if mode == "offline" else route.live)
     models = catalog.load().models
     row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
     if row is None:
@@ -53,7 +53,7 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
         return Target(model=row.name, source="live", folder=found, precision=precision)
     if mode == "live":
         raise NotInstalled(_how_to_download(row, route.name))
-    stand_in = cast(str, row.stand_in)
+    stand_in = cast(str, row.stand_in) if named else route.pocket  # who names none gets the same as offline
     return _target(route, stand_in, "pocket", pocket.folder(stand_in), precision)
 
 
