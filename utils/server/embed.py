@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from utils.core import as_messages
 from utils.errors import TooLong
@@ -24,12 +24,13 @@ class Embedder:
     def __init__(self, folder: Path) -> None:
         weights.check(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        whole: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
+        known: dict[str, Any] = {"trust_remote_code": False}
+        sees = hasattr(AutoConfig.from_pretrained(folder, **known), "vision_config")
+        kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        whole = kind.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **known)
         self._model = whole.eval().base_model
-        self.dimension = int(whole.config.hidden_size)
-        self._context = int(whole.config.max_position_embeddings)
+        text = whole.config.get_text_config()
+        self.dimension, self._context = int(text.hidden_size), int(text.max_position_embeddings)
 
     def __call__(self, text: str, *, cut: bool = False) -> tuple[list[float], int]:
         """The text's vector and the number of its tokens; `cut`: of its beginning, where it is longer than the context.

@@ -67,10 +67,12 @@ class Engine:
         self.metrics.answering.set_function(lambda: sum(self._answering.values()))
 
     def config(self, name: str) -> dict[str, Any]:
-        """A given model's own configuration, by the names that Hugging Face has for it."""
+        """A given model's own configuration, by the names that Hugging Face has for it; of one that sees, its
+        decoder's and beside them `vision_config`."""
         folder = self.folder(name)
         if (folder / "config.json").exists():
-            return dict(json.loads((folder / "config.json").read_bytes()))
+            whole = dict(json.loads((folder / "config.json").read_bytes()))
+            return {**whole.pop("text_config", {}), **whole}
         theirs = json.loads((folder / "genai_config.json").read_bytes())["model"]  # ONNX Runtime GenAI's
         sizes = {size: theirs["decoder"][size] for size in ("hidden_size", "num_hidden_layers")}
         return {"model_type": theirs["type"], "max_position_embeddings": theirs["context_length"], **sizes} | {

@@ -107,6 +107,7 @@ async def show(request: Request) -> Response:
         f"{family}.embedding_length": config["hidden_size"],
         f"{family}.block_count": config["num_hidden_layers"],
     }
+    can = {"completion": True, "embedding": details["format"] == "safetensors", "vision": "vision_config" in config}
     answer = {
         "modelfile": _modelfile(entry),
         "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
@@ -114,7 +115,7 @@ async def show(request: Request) -> Response:
         "system": entry.system,
         "details": details,
         "model_info": facts,
-        "capabilities": ["completion", *(["embedding"] if details["format"] == "safetensors" else [])],
+        "capabilities": [name for name, able in can.items() if able],
         "modified_at": now(),
     }
     return JSONResponse(answer)
