@@ -120,27 +120,30 @@ def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory
         raise BadInput(f"slots is {slots}, but it must be 1 or more.")
     if memory is not None and not memory > 0:
         raise BadInput(f"memory is {memory}, but it must be a number of gigabytes above 0.")
-    folders = _folders(None if model is None else os.fspath(model), catalog.load().routes[route])
+    names, folder = _offered(None if model is None else os.fspath(model), catalog.load().routes[route])
 
     def load(name: str) -> Runtime:
-        wanted = name if name in pocket.NAMES else folders[name]
+        wanted = name if name in pocket.NAMES else folder(name)
         batches: dict[str, Any] = {"slots": slots} if route == "llama.cpp" else {}  # computed in batches
         return cast(Runtime, connect(route, wanted, mode="offline", **batches))
 
     allowed = psutil.virtual_memory().total / 2 if memory is None else memory * 1e9
-    return Engine(load, folders.__getitem__, list(folders), slots, allowed)
+    return Engine(load, folder, names, slots, allowed)
 
 
-def _folders(model: str | None, route: catalog.Route) -> dict[str, Path]:
-    """The models to offer, by name, the first by default. Raises BadInput, or NotInstalled for one to download."""
+def _offered(model: str | None, route: catalog.Route) -> tuple[list[str], Callable[[str], Path]]:
+    """The names of the models to offer, the first by default, and where each lies.
+
+    Raises BadInput, or NotInstalled for one to download.
+    """
     if model is None or model in pocket.NAMES:
-        return {name: pocket.folder(name) for name in sorted(pocket.NAMES, key=lambda name: name != model)}
+        return sorted(pocket.NAMES, key=lambda name: name != model), pocket.folder  # which unpacks: not all at once
     if model in catalog.load().models:
-        return {model: resolve(route, model, "live").folder}
+        return [model], {model: resolve(route, model, "live").folder}.__getitem__
     folder = Path(model).expanduser().resolve()
     if not any((folder / name).is_file() for name in ("config.json", "genai_config.json")):
         raise BadInput(f"{model} is neither a model of the catalogue nor a model folder.")
-    return {folder.name: folder}
+    return [folder.name], {folder.name: folder}.__getitem__
 
 
 def _server(application: Starlette) -> uvicorn.Server:
