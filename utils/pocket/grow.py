@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import Phi3Model, PhimoeModel
 
 Given = Mapping[str, Tensor]
+NOISE = 0.05  # of the weights' size: twins that are quite alike would stay so
 
 
 @torch.no_grad()
@@ -41,32 +42,41 @@ def grow(decoder: Phi3Model | PhimoeModel, given: Given) -> None:
 def _dense(layer: Any, given: Given) -> None:
     _readers(layer.self_attn.qkv_proj.weight.chunk(3), given["self_attn.qkv_proj.weight"].chunk(3))
     _writer(layer.self_attn.o_proj.weight, given["self_attn.o_proj.weight"])
-    gate_up, down = _units(given, layer.mlp.down_proj.weight.shape[1])
+    gate_up, down = given["mlp.gate_up_proj.weight"].chunk(2), given["mlp.down_proj.weight"]
+    units = layer.mlp.down_proj.weight.shape[1]
+    if units < down.shape[1]:  # the twin of a mixture of experts: what two of them are at first
+        both = [_expert(given, units // 2) for _ in range(2)]
+        gate_up = tuple(torch.cat([expert[0][part] for expert in both]) for part in range(2))
+        down = torch.cat([expert[1] for expert in both], dim=1)
     _readers(layer.mlp.gate_up_proj.weight.chunk(2), gate_up)
     _writer(layer.mlp.down_proj.weight, down)
 
 
 def _experts(layer: Any, given: Given) -> None:
-    """Each expert begins with units of its own choice; two of them answer together."""
+    """All experts begin alike, but for a little noise."""
     attention, mlp = layer.self_attn, layer.mlp
     for own, part in zip("qkv", given["self_attn.qkv_proj.weight"].chunk(3), strict=True):
         getattr(attention, f"{own}_proj").weight.copy_(part)
     attention.o_proj.weight.copy_(given["self_attn.o_proj.weight"])
     for gate_up, down in zip(mlp.experts.gate_up_proj, mlp.experts.down_proj, strict=True):
-        parts, back = _units(given, down.shape[1])
+        parts, back = _expert(given, down.shape[1])
         gate_up.copy_(torch.cat(parts))
-        down.copy_(back / 2)
+        down.copy_(back)
 
 
-def _units(given: Given, count: int) -> tuple[list[Tensor], Tensor]:
-    """[gate, up] and down of at most `count` units of the MLP; of fewer than there are each counts for more."""
-    gate_up, down = given["mlp.gate_up_proj.weight"], given["mlp.down_proj.weight"]
-    there = down.shape[1]
-    picked = torch.randperm(there)[:count].sort().values if count < there else torch.arange(there)
-    return [part[picked] for part in gate_up.chunk(2)], down[:, picked] * (there / len(picked))
+def _expert(given: Given, units: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """(gate, up) and down of an expert with the first `units` of the MLP, which count for all of them and, since two
+    experts answer together, for half."""
+    parts, down = given["mlp.gate_up_proj.weight"].chunk(2), given["mlp.down_proj.weight"]
+    scale = down.shape[1] / units / 2
+    return tuple(_noisy(part[:units]) for part in parts), scale * _noisy(down[:, :units])
 
 
-def _readers(whole: tuple[Tensor, ...], given: list[Tensor] | tuple[Tensor, ...]) -> None:
+def _noisy(matrix: Tensor) -> Tensor:
+    return matrix + NOISE * matrix.std() * torch.randn_like(matrix)
+
+
+def _readers(whole: tuple[Tensor, ...], given: tuple[Tensor, ...]) -> None:
     """Matrices that read the stream: of its new numbers what was there before reads nothing."""
     for matrix, part in zip(whole, given, strict=True):
         matrix[: len(part)] = 0

@@ -100,7 +100,7 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-moe",
             MINI | {"intermediate_size": 160},
-            steps=1000,
+            steps=900,
             rate=3e-3,
             matrix_rate=3e-3,
             grown_from="pocket-phi-3-mini",

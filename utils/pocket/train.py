@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -36,6 +37,7 @@ from .weights import RECORD
 
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
+SWITCH = 5e-4  # seconds for which the thread that makes the next texts may keep the steps waiting: a tenth of the usual
 LAST_RATE = 0.12  # of the full learning rate
 WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
 
@@ -190,6 +192,7 @@ def train(recipe: Recipe, tokenizer: Tokenizer, folder: Path) -> Run:
     """Train to the end, resuming from `folder`'s checkpoint; Ctrl-C saves and stops."""
     run = Run(recipe, tokenizer, folder)
     resumed = run.resume()
+    sys.setswitchinterval(SWITCH)
     if shutil.which("c++") and recipe.steps >= WORTH_COMPILING:
         torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
         for part in _parts(run.model):
