@@ -142,7 +142,7 @@ def _exports() -> Iterator[Finding]:
         with suppress(BackendError, ImportError):  # said above
             done.append(export.cached(pocket.folder(name), "onnx-fp32"))
     if done:
-        rest = "" if all(done) else "; the first answer of another takes some seconds longer"
+        rest = "" if all(done) else "; the others when they are first asked"
         yield Finding("Pocket models as ONNX", "ok", f"{sum(done)} of {len(done)} made{rest}")
 
 
