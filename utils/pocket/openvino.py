@@ -80,7 +80,7 @@ def write(folder: Path, target: Path) -> None:
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
             "Intel publishes the real Phi-3 and Phi-3.5 in OpenVINO's form on Hugging Face."
         )
-    with _no_bar():
+    with _quiet():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
     if config.model_type == "phimoe":  # the one way of asking experts in which no loop depends on the numbers
         model.set_experts_implementation("batched_mm")
@@ -110,14 +110,16 @@ def _unreported() -> Iterator[None]:
 
 
 @contextmanager
-def _no_bar() -> Iterator[None]:
-    """Without transformers' progress bar, which would end in a notebook's output."""
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bar and its remarks on being traced, which would end in a notebook's output."""
     logs: Any = transformers.utils.logging
-    shown = logs.is_progress_bar_enabled()
+    shown, verbosity = logs.is_progress_bar_enabled(), logs.get_verbosity()
     logs.disable_progress_bar()
+    logs.set_verbosity_error()
     try:
         yield
     finally:
+        logs.set_verbosity(verbosity)
         if shown:
             logs.enable_progress_bar()
 
@@ -137,7 +139,7 @@ def _traced(model: PreTrainedModel) -> ov.Model:
         torch.arange(4, 7).repeat(2, 1),
         *(torch.zeros(2, shape[1], 4, shape[3]) for _ in pasts),
     )
-    with torch.no_grad(), _unreported(), warnings.catch_warnings():
+    with torch.no_grad(), _unreported(), _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about a branch that our mask never takes, and its age
         made = ov.convert_model(_Step(model), example_input=example)
     inputs = ["input_ids", "attention_mask", "position_ids", *pasts]
