@@ -65,13 +65,17 @@ def test_the_same_shape_is_a_copy(tokenizer, mini):
         assert torch.equal(ours, theirs)
 
 
-def test_experts_begin_with_parts_of_the_mlp_and_the_twin_has_as_many_units_as_two_of_them(tokenizer, mini):
+def test_experts_and_their_twin_begin_alike(tokenizer, mini, ids):
+    """All with the same units of mini's MLP, but for a little noise: what they answer at first is nearly the same."""
     recipe = RECIPES["pocket-phi-3.5-moe"]
-    moe, twin = build(recipe, tokenizer), build(recipe.beside(), tokenizer)
+    moe, twin = build(recipe, tokenizer).eval(), build(recipe.beside(), tokenizer).eval()
     experts = moe.model.layers[0].mlp.experts
     assert experts.gate_up_proj.shape == (16, 320, 256)
     assert twin.model.layers[0].mlp.down_proj.weight.shape[1] == 2 * experts.down_proj.shape[2]
-    rows = {tuple(row[:8].tolist()) for row in mini.model.layers[0].mlp.gate_up_proj.weight}
-    assert all(tuple(row[:8].tolist()) in rows for row in experts.gate_up_proj[3])
-    assert not torch.equal(experts.gate_up_proj[0], experts.gate_up_proj[1])
+    gate = mini.model.layers[0].mlp.gate_up_proj.weight[:160]
+    for one in (experts.gate_up_proj[3][:160], twin.model.layers[0].mlp.gate_up_proj.weight[160:320]):
+        assert 0 < (one - gate).norm() < 0.1 * gate.norm()
     assert torch.equal(moe.model.layers[1].self_attn.o_proj.weight, mini.model.layers[1].self_attn.o_proj.weight)
+    for prompt in ids:
+        ours, theirs = logits(moe, prompt).softmax(-1), logits(twin, prompt).softmax(-1)
+        assert (ours - theirs).abs().sum(-1).mean() < 0.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import gguf
 import jsonschema
 import xllamacpp
 
-from utils.backends import images
+from utils.backends import gguf_tokens, images
 from utils.backends.local import LocalBackend, pictures, room, turns
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
@@ -53,6 +54,7 @@ class LlamaCppBackend(LocalBackend):
             self._patches, self.sees = _patches(eyes), eyes is not None
             self._after = self._tokens("a")[-1]
             self._pieces: dict[int, str] = {}
+            self._file, self._bytes = file, cast(dict[int, bytes] | None, None)  # what each token is, read when needed
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
@@ -117,15 +119,19 @@ class LlamaCppBackend(LocalBackend):
         if logprobs is not None:
             asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
+        made: list[int] = []
         try:
             for line in answer:
                 if line.startswith(b"data: "):
                     event = json.loads(line[6:])
-                    if logprobs is not None:
-                        logprobs += [found["logprob"] for found in event.get("completion_probabilities", ())]
-                    yield from event.get("tokens", ())
                     if event.get("stop"):
                         return
+                    for token in self._told(event, [*ids, *made], len(made), options):
+                        if logprobs is not None:  # told only of the tokens that end with a character
+                            known = event["completion_probabilities"][-1]
+                            logprobs.append(known["logprob"] if token == known["id"] else math.nan)
+                        made.append(token)
+                        yield token
                 elif line.startswith(b"error: "):
                     raise BackendError(f"llama.cpp could not go on: {line[7:207].decode(errors='replace')}")
             raise BackendError("llama.cpp ended in the middle of its answer.")
@@ -133,6 +139,24 @@ class LlamaCppBackend(LocalBackend):
             raise BackendError(f"llama.cpp could not go on: {str(error)[:200]}") from None
         finally:
             connection.close()  # before the end this makes the server stop
+
+    def _told(self, event: dict[str, Any], ids: list[int], made: int, options: Options) -> list[int]:
+        """The tokens since the event before, `made` in number until then, `ids` with the prompt.
+
+        llama.cpp counts a token that ends within a character, but says nothing of it; with the character's last token
+        it tells the text. The others are found by their bytes or, where these are no character, by asking again."""
+        tokens: list[int] = event["tokens"]
+        missing = event["tokens_predicted"] - made - len(tokens)
+        if missing <= 0:
+            return tokens
+        if self._bytes is None:
+            self._bytes = gguf_tokens.vocabulary(self._file)
+        text: bytes = event["content"].encode()
+        found = gguf_tokens.split(text.removesuffix(self._bytes[tokens[-1]]), missing, self._bytes)
+        if not found and options.greedy:
+            asked = {"prompt": ids, "n_predict": missing, "temperature": 0.0, "return_tokens": True}
+            found = self._ask("/completion", **asked)["tokens"]
+        return [*found, *tokens]
 
     def _ask(self, path: str, **body: Any) -> Any:
         connection, answer = self._open(path, body)

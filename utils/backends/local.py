@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
+from math import isnan
 from typing import Any, cast
 
 from utils.backends import images
@@ -228,11 +229,8 @@ class Text:
 def chunks(
     tokens: Iterator[int], text: Text, ends: Container[int], prompt_tokens: int, logprobs: list[float] | None = None
 ) -> Iterator[Chunk]:
-    """A chunk for each token that completes some text, then a last one with the reason for the end.
-
-    Every generated token is counted, the end token too: it takes as long as any other. `logprobs` has those of all
-    tokens so far.
-    """
+    """A chunk for each token that completes some text, then a last one with the reason for the end; every token counts.
+    `logprobs` are those of all so far: a chunk has none where one of its own is nan."""
     count, reason, told = 0, "length", 0
     for count, token in enumerate(tokens, 1):
         if token in ends:
@@ -240,10 +238,13 @@ def chunks(
             break
         piece = text.add(token)
         if piece:
-            yield Chunk(piece, count, None if logprobs is None else tuple(logprobs[told:count]))
+            yield Chunk(piece, count, _known(logprobs, told, count))
             told = count
         if text.stopped:
             reason = "stop"
             break
-    rest = None if logprobs is None else tuple(logprobs[told:count])
-    yield Chunk(text.flush(), count, rest, prompt_tokens, reason)
+    yield Chunk(text.flush(), count, _known(logprobs, told, count), prompt_tokens, reason)
+
+
+def _known(logprobs: list[float] | None, begin: int, end: int) -> tuple[float, ...] | None:
+    return None if logprobs is None or any(map(isnan, logprobs[begin:end])) else tuple(logprobs[begin:end])

@@ -80,7 +80,7 @@ def write(folder: Path, target: Path) -> None:
 def _write_tower(model: LlavaForConditionalGeneration, file: Path, patches: int, numbers: int) -> None:
     count: Any = torch.export.Dim("pictures", min=1, max=64)
     torch.onnx.export(
-        _Eyes(model),
+        _Eyes(model).eval(),
         (torch.zeros(2, patches, numbers),),
         str(file),
         input_names=["pixel_values"],
