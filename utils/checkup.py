@@ -122,28 +122,23 @@ def _disk() -> Finding:
 
 
 def _pocket() -> Iterator[Finding]:
-    """One row for all that are whole, and one for each that is not."""
-    sizes = []
+    sizes = []  # of those that are whole, which share a row
     for name in pocket.NAMES:
         try:
             sizes.append(sum(f.stat().st_size for f in weights.check(pocket.home(name))))
         except BackendError as error:
-            what, _, fix = str(error).partition(". ")
-            yield Finding(name, "missing", what, fix)
+            yield Finding(name, "missing", *str(error).split(". ", 1))
     if sizes:
-        models = "1 model" if len(sizes) == 1 else f"{len(sizes)} models"
-        yield Finding("Pocket models", "ok", f"{models}, weights whole, {sum(sizes) / 1e6:.1f} MB")
+        yield Finding("Pocket models", "ok", f"{len(sizes)}, weights whole, {sum(sizes) / 1e6:.1f} MB")
 
 
 def _exports() -> Iterator[Finding]:
-    """Which of them the route onnx can load at once."""
     done = []
     for name in pocket.NAMES:
         with suppress(BackendError, ImportError):  # said above
             done.append(export.cached(pocket.folder(name), "onnx-fp32"))
     if done:
-        rest = "" if all(done) else "; the others when they are first asked"
-        yield Finding("Pocket models as ONNX", "ok", f"{sum(done)} of {len(done)} made{rest}")
+        yield Finding("Pocket models as ONNX", "ok", f"{sum(done)} of {len(done)} made; each is made when first asked")
 
 
 def _runtimes() -> Iterator[Finding]:

@@ -14,7 +14,8 @@ from utils.pocket.evaluate import load
 from utils.pocket.packed import unpacked
 from utils.pocket.recipes import RECIPES, build
 from utils.pocket.routing import LOOSE, Routers, chosen
-from utils.pocket.train import Run, learn, write
+from utils.pocket.saving import write
+from utils.pocket.train import Run, learn
 
 RECIPE = replace(
     RECIPES["pocket-phi-3.5-moe"],

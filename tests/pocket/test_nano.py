@@ -55,7 +55,7 @@ def test_it_stops_when_told_to():
 
 def test_a_slow_machine_gets_fewer_steps_in_the_time():
     limited = nano.pretrain(steps=10_000, seconds=1.5)
-    assert 1 < len(limited.losses) < 1000
+    assert len(limited.losses) in range(2, 1000)
     assert limited.seconds < 10
 
 

@@ -11,8 +11,9 @@ from utils.pocket.batches import IGNORED, encode, shard, stream
 from utils.pocket.dialogue import Conversation
 from utils.pocket.muon import Muon, orthogonal
 from utils.pocket.recipes import RECIPES
+from utils.pocket.saving import write
 from utils.pocket.tasks import Turn
-from utils.pocket.train import LAST_SHARD, Run, data_hash, learn, schedule, train, write
+from utils.pocket.train import LAST_SHARD, Run, data_hash, learn, schedule, train
 
 TINY = replace(
     RECIPES["pocket-phi-3-mini"],

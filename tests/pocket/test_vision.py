@@ -13,8 +13,9 @@ from utils.pocket import NAMES, TAG, home
 from utils.pocket.evaluate import held_out
 from utils.pocket.pictures import png
 from utils.pocket.recipes import RECIPES
+from utils.pocket.saving import write
 from utils.pocket.tasks import looking
-from utils.pocket.train import Run, write
+from utils.pocket.train import Run
 
 NAME = "pocket-phi-3.5-vision"
 PARTS = [part for _, _, parts in looking.KINDS.values() for part in parts]

@@ -85,7 +85,8 @@ def _train(options: argparse.Namespace) -> int:
 
     from .card import COUNT, TRIAL, write_card
     from .recipes import RECIPES, Recipe
-    from .train import Run, train, write
+    from .saving import write
+    from .train import Run, train
 
     out = options.out or home(options.model)
     recipe = RECIPES[options.model]

@@ -19,7 +19,8 @@ from . import FAMILY, home
 from .batches import stream
 from .evaluate import greedy, prompt_ids
 from .recipes import CONTEXT, Recipe
-from .train import Run, learn, write
+from .saving import write
+from .train import Run, learn
 
 SHAPE = {
     "hidden_size": 128,

@@ -24,16 +24,13 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GenerationConfig, LlavaForConditionalGeneration, PhimoeForCausalLM, PreTrainedModel
+from transformers import LlavaForConditionalGeneration, PhimoeForCausalLM, PreTrainedModel
 
 from .batches import IGNORED, SEEDS, Batch, names, pixels, stream
 from .dialogue import conversation
 from .muon import Muon
-from .packed import pack
-from .recipes import CONTEXT, Recipe, build, eyes
+from .recipes import CONTEXT, Recipe, build
 from .routing import Routers
-from .tokenizer import save
-from .weights import RECORD
 
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
@@ -233,21 +230,3 @@ def _loop(run: Run, bar: tqdm[Any]) -> None:
             run.save()
             saved = time.monotonic()
     run.save()
-
-
-def write(run: Run, folder: Path) -> None:
-    """The trained model as a Hugging Face folder, in 16 bit, or packed in 8."""
-    model, text = run.model.half(), run.model.config.get_text_config()
-    if run.recipe.experts:  # in the file the head is one of its own, as in Phi-3.5-MoE's, and MLX looks for it
-        model.config.tie_word_embeddings = text.tie_word_embeddings = False
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    model.generation_config = GenerationConfig(
-        bos_token_id=1, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id
-    )
-    model.save_pretrained(folder)
-    save(run.tokenizer, folder)
-    (folder / RECORD).unlink(missing_ok=True)  # of other weights
-    if run.recipe.tower:
-        eyes().save_pretrained(folder)
-    if run.recipe.packed:
-        pack(folder)
