@@ -127,7 +127,7 @@ def _pocket() -> Iterator[Finding]:
         try:
             sizes.append(sum(f.stat().st_size for f in weights.check(pocket.home(name))))
         except BackendError as error:
-            yield Finding(name, "missing", *str(error).split(". ", 1))
+            yield Finding(name, "missing", *str(error).partition(". ")[::2])  # what is wrong; what to do
     if sizes:
         yield Finding("Pocket models", "ok", f"{len(sizes)}, weights whole, {sum(sizes) / 1e6:.1f} MB")
 
