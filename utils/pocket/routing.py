@@ -1,7 +1,7 @@
 """The routers of a mixture of experts: which experts each token is sent to, and what training asks of them.
 
 Phi-3.5-MoE's routers learn only while experts that are nearly as good as the best are sometimes taken instead (Liu et
-al. 2023, SparseMixer-v2 in arXiv 2409.12136). How near, is `loosen`'s business: at first half of the best one's score,
+al. 2024, GRIN, arXiv 2409.12136). How near, is `loosen`'s business: at first half of the best one's score,
 at last nothing, since a model that never takes another expert is what every runtime computes.
 """
 
