@@ -9,9 +9,10 @@ from utils.bench import family
 
 
 def test_a_child_measures_one_model_on_one_route():
+    ballast = bytearray(400_000_000)  # what this process has does not count
     figures = family._run("onnx", "pocket-phi-3-mini", 1)
     assert len(figures["speeds"]) == 1 and figures["speeds"][0] > 0
-    assert 50 < figures["megabytes"] < 5000
+    assert 50 < figures["megabytes"] < len(ballast) / 1e6
 
 
 def linked(name: str) -> str:
