@@ -8,10 +8,10 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from utils.pocket import NAMES, folder, home
+from utils.pocket import NAMES, TAG, folder, home
 from utils.pocket.card import _asks, card
 from utils.pocket.dialogue import task as make
-from utils.pocket.evaluate import answers, greedy, held_out, interval, load, prompt_ids, scored
+from utils.pocket.evaluate import answers, greedy, held_out, interval, load, prompt_ids, scored, tasks
 from utils.pocket.grammar import Document
 from utils.pocket.recipes import RECIPES
 from utils.pocket.tasks.languages import CODES
@@ -103,6 +103,13 @@ def test_the_whole_family_is_small():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_score_of_a_card_is_explained(name):
     assert all(_asks(task) for task in scored(RECIPES[name].mix))
+
+
+@pytest.mark.parametrize("task", tasks())
+def test_every_score_has_something_to_be_asked(task):
+    """One question at a time, each with its pictures."""
+    (made,) = held_out(task, 1)
+    assert len(made.turns) == 1 and bool(TAG.search(made.turns[0].prompt)) == bool(made.turns[0].pictures)
 
 
 def test_an_interval_is_wilsons():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from .dialogue import task as make
 from .grammar import Document
 from .pictures import Picture
 from .tasks import Turn
+from .tasks.asking import tagged
 from .tokenizer import ids_of
 
 UNSCORED = ("story", "completion", "prose")  # there is no one right answer
@@ -80,8 +81,10 @@ def held_out(task: str, count: int, seed: int = 0) -> list[Conversation]:
             made.append(rule_turn(document))
             continue
         turn = make(MAKERS.get(task, task))(document)
-        if turn.task == task:
-            made.append(Conversation(turn.system, (turn,)))
+        # What comes later in a conversation about pictures ("and where does the arrow point?") is asked at once.
+        later = [tagged(turn.pictures, [other]) for other in turn.then if turn.pictures]
+        if found := next((t for t in (turn, *later) if t.task == task), None):
+            made.append(Conversation(found.system, (replace(found, then=()),)))
     return made
 
 
