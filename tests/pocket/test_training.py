@@ -114,7 +114,7 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[0] < rates[50] < rates[100] == rates[300] == 1.0
     assert rates[700] == pytest.approx(0.5)
     assert rates[999] < 0.01
-    last = [schedule(1000 + step, 1000, 100) for step in range(100)]
+    last = [schedule(1000 + step, 1000, 100, 0.12) for step in range(100)]
     assert last[0] < last[19] == max(last) < 0.12 and last[99] < 0.002
 
 

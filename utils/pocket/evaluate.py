@@ -27,7 +27,7 @@ from .tasks import Turn
 from .tasks.asking import tagged
 from .tokenizer import ids_of
 
-UNSCORED = ("story", "completion", "prose")  # there is no one right answer
+UNSCORED = ("story", "completion", "prose", "rules")  # no one right answer; of the last, "system rule" is the score
 MAKERS = {part: name for name, parts in PARTS.items() for part in parts}
 
 

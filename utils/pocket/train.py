@@ -1,7 +1,7 @@
 """Training a pocket model on the CPU: seeded, resumable, with a progress bar.
 
 The learning rate rises for a short while, stays, and falls to zero over the last 60 % of the steps; then come a few
-last steps, at a tenth of it, on what is still weak. A checkpoint is
+last steps, at a part of it, on what is still weak. A checkpoint is
 written every two minutes into the cache folder; running the same command again goes on from there. The trained weights
 are written, in 16 bit, only when the training is complete.
 """
@@ -35,7 +35,6 @@ from .routing import Routers
 GROWN = 8  # a model that can copy already begins with this shard: the drills for it come before
 LAST_SHARD = 500  # from here on come the last steps' conversations
 SWITCH = 5e-4  # seconds for which the thread that makes the next texts may keep the steps waiting: a tenth of the usual
-LAST_RATE = 0.12  # of the full learning rate
 WORTH_COMPILING = 500  # steps: compiling takes a minute, after which a step takes three quarters of the time
 
 
@@ -130,10 +129,10 @@ def _optimisers(model: PreTrainedModel, recipe: Recipe) -> list[torch.optim.Opti
     return [muon, torch.optim.AdamW(outer, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01)]
 
 
-def schedule(step: int, steps: int, last: int = 0) -> float:
-    """The share of the full learning rate at `step`, of `steps` and then `last` more."""
+def schedule(step: int, steps: int, last: int = 0, last_rate: float = 0.0) -> float:
+    """The share of the full learning rate at `step`, of `steps` and then `last` more, which begin with `last_rate`."""
     if step >= steps:
-        return LAST_RATE * min(1.0, (step - steps + 1) / 20) * (steps + last - step) / last
+        return last_rate * min(1.0, (step - steps + 1) / 20) * (steps + last - step) / last
     return min(1.0, (step + 1) / min(100, steps / 10), (steps - step) / (0.6 * steps))
 
 
@@ -142,7 +141,7 @@ def learn(run: Run, batch: Batch, done: float | None = None) -> float:
 
     `done`: the share of the training that is behind, where it is not that of the steps."""
     if done is None:
-        factor = schedule(run.step, run.recipe.steps, run.recipe.last)
+        factor = schedule(run.step, run.recipe.steps, run.recipe.last, run.recipe.last_rate)
     else:
         factor = min((run.step + 1) / 20, 1.0, (1 - done) / 0.6)
     for optimiser, rate in zip(run.optimisers, (run.recipe.matrix_rate, run.recipe.rate), strict=True):

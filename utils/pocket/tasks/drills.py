@@ -32,7 +32,8 @@ LISTS = (
 )
 
 
-def _mixed_words(document: Document) -> str:
+def mixed_words(document: Document) -> str:
+    """One to four words, names, numbers or sentences that have nothing to do with each other."""
     document.use("messages")
     makers = (
         lambda: invented(document, document.rng.randint(1, 3)),
@@ -46,7 +47,7 @@ def _mixed_words(document: Document) -> str:
 
 def copy(document: Document) -> Turn:
     """Say the given words again. The drill that makes a tiny model able to quote names."""
-    text = _mixed_words(document)
+    text = mixed_words(document)
     return Turn("copy", document.frame(load("dialogue")["copy_prompts"], text=text), text)
 
 
