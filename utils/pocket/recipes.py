@@ -115,6 +115,8 @@ RECIPES = {
             "pocket-phi-3.5-vision",
             MINI,
             steps=4200,
+            last=300,
+            last_rate=0.25,
             mix="pictures",
             grown_from="pocket-phi-3-mini",
             tower=TOWER,
