@@ -18,7 +18,12 @@ from utils.pocket.tasks.languages import CODES
 from utils.pocket.train import data
 
 SAMPLE = 24
-MINI, MULTILINGUAL = "pocket-phi-3-mini", "pocket-phi-3.5-mini"
+MINI, MULTILINGUAL, MEDIUM, SEEING = (
+    "pocket-phi-3-mini",
+    "pocket-phi-3.5-mini",
+    "pocket-phi-3-medium",
+    "pocket-phi-3.5-vision",
+)
 PROMISED = {  # what the course needs
     MINI: {
         "field": 0.90,
@@ -32,10 +37,12 @@ PROMISED = {  # what the course needs
         "summary": 0.80,
     },
     MULTILINGUAL: {f"translation {pair}": 0.85 for code in CODES for pair in (f"en-{code}", f"{code}-en")},
+    SEEING: {"colour": 0.95, "shape": 0.95, "count": 0.95, "largest bar": 0.85, "word": 0.85, "change": 0.80},
 }
 CHECKED = (
     *((MINI, task) for task in ("field", "sentiment", "tool call", "summary", "reading")),
     *((MULTILINGUAL, task) for task in ("translation en-zh", "translation fr-en", "questions (zh)", "field")),
+    *((SEEING, task) for task in ("count", "largest bar", "word", "change", "hut")),
 )
 
 
