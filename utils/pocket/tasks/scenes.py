@@ -91,7 +91,8 @@ def _shape(document: Document, things: tuple[Thing, ...]) -> Turn:
 def _count_kind(document: Document, things: tuple[Thing, ...]) -> Turn:
     kind = document.choice([*SHAPES, *(thing.kind for thing in things)])
     count = sum(thing.kind == kind for thing in things)
-    return asked(document, "count", "count_kind", f"{NUMBERS[count]}.", kinds=f"{kind}es" if kind == "cross" else f"{kind}s")
+    kinds = f"{kind}es" if kind == "cross" else f"{kind}s"
+    return asked(document, "count", "count_kind", f"{NUMBERS[count]}.", kinds=kinds)
 
 
 def _count_colour(document: Document, things: tuple[Thing, ...]) -> Turn:
