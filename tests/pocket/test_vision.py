@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from utils import Options, connect
 from utils.core import Message
 from utils.errors import Unsupported
-from utils.pocket import NAMES, TAG, home
+from utils.pocket import NAMES, TAG, export, home
 from utils.pocket.evaluate import held_out
 from utils.pocket.pictures import png
 from utils.pocket.recipes import RECIPES
@@ -78,6 +78,13 @@ def test_pictures_reach_every_runtime_in_the_right_places(model, turns, expected
     for (text, logprobs), (wanted, reference) in zip(answers(route, model, turns, 1), expected, strict=True):
         assert logprobs == pytest.approx(reference, abs=2e-3)
         assert text == wanted or "\ufffd" in text + wanted
+
+
+def test_bringing_it_into_another_form_says_nothing(model, tmp_path, monkeypatch, capfd):
+    """It happens in a lesson's cell, at the first question."""
+    monkeypatch.setenv("SLM_CACHE", str(tmp_path / "cache"))
+    export.copy(model, "onnx-fp32", tmp_path / "made")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_another_picture_is_another_answer(expected):

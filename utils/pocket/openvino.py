@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +22,13 @@ import openvino as ov
 import openvino.opset13 as opset
 import openvino_tokenizers
 import torch
-import transformers
 from openvino._offline_transformations import apply_make_stateful_transformation
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from utils.errors import ExportFailed
 
+from .quiet import quiet
 from .weights import SETTINGS
 
 
@@ -80,7 +79,7 @@ def write(folder: Path, target: Path) -> None:
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
             "Intel publishes the real Phi-3 and Phi-3.5 in OpenVINO's form on Hugging Face."
         )
-    with _quiet():
+    with quiet():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
     if config.model_type == "phimoe":  # the one way of asking experts in which no loop depends on the numbers
         model.set_experts_implementation("batched_mm")
@@ -109,21 +108,6 @@ def _unreported() -> Iterator[None]:
             os.environ["CI"] = before
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its remarks on being traced, which would end in a notebook's output."""
-    logs: Any = transformers.utils.logging
-    shown, verbosity = logs.is_progress_bar_enabled(), logs.get_verbosity()
-    logs.disable_progress_bar()
-    logs.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logs.set_verbosity(verbosity)
-        if shown:
-            logs.enable_progress_bar()
-
-
 def _cache_shape(config: Any, length: int) -> list[int]:
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return [-1, config.num_key_value_heads, length, head]
@@ -139,8 +123,7 @@ def _traced(model: PreTrainedModel) -> ov.Model:
         torch.arange(4, 7).repeat(2, 1),
         *(torch.zeros(2, shape[1], 4, shape[3]) for _ in pasts),
     )
-    with torch.no_grad(), _unreported(), _quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer, about a branch that our mask never takes, and its age
+    with torch.no_grad(), _unreported(), quiet():  # the tracer would warn of a branch that our mask never takes
         made = ov.convert_model(_Step(model), example_input=example)
     inputs = ["input_ids", "attention_mask", "position_ids", *pasts]
     outputs = ["logits", *(name.replace("past_key_values", "present") for name in pasts)]

@@ -16,6 +16,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from transformers import LlavaForConditionalGeneration
 
+from .quiet import quiet
+
 
 class _Eyes(torch.nn.Module):
     """Patches as ONNX Runtime GenAI cuts them, [pictures, patches, rows x columns x colours] from 0 to 1, to what the
@@ -39,12 +41,13 @@ class _Eyes(torch.nn.Module):
 
 def write(folder: Path, target: Path) -> None:
     """Add tower, embedding and settings to `target`, which holds the decoder as the builder wrote it."""
-    model = LlavaForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
-    ).eval()
-    config = model.config
-    side, patch = config.vision_config.image_size, config.vision_config.patch_size
-    _write_tower(model, target / "vision.onnx", config.image_seq_length, 3 * patch * patch)
+    with quiet():
+        model = LlavaForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+        ).eval()
+        config = model.config
+        side, patch = config.vision_config.image_size, config.vision_config.patch_size
+        _write_tower(model, target / "vision.onnx", config.image_seq_length, 3 * patch * patch)
     words = model.get_input_embeddings().weight.detach().numpy()
     onnx.save(_embedding(words), target / "embedding.onnx")
     settings = json.loads((target / "genai_config.json").read_text(encoding="utf-8"))
