@@ -1,7 +1,12 @@
+import math
 import random
+from functools import partial
 
 import pytest
 
+from utils import measure
+from utils.core import Chunk, complete
+from utils.errors import BadInput
 from utils.measure import compare, interval, summary
 
 
@@ -59,3 +64,58 @@ def test_a_thing_is_hardly_ever_faster_than_itself_and_three_per_cent_are_found(
 def test_the_ratio_is_paired():
     """Both runs of the second pair met a slow moment; the ratio does not see it."""
     assert summary([(1.0, 2.0), (10.0, 20.0), (1.0, 2.0)]).ratio == pytest.approx(0.5)
+
+
+class Ticking:
+    """A backend whose tokens take `step` seconds of its clock."""
+
+    name, source, force_length = "ticking", "pocket", False
+    now = 0.0
+    order = []
+
+    def __init__(self, model, step):
+        self.model, self.step = model, step
+
+    def stream(self, messages, options):
+        self.order.append(self.model)
+        assert self.force_length
+        for count in range(1, options.max_tokens + 1):
+            Ticking.now += self.step
+            yield Chunk("x", tokens=count, prompt_tokens=7, finish_reason="length")
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    monkeypatch.setattr(Ticking, "order", [])
+    monkeypatch.setattr(measure, "complete", partial(complete, clock=lambda: Ticking.now))
+    return Ticking("a", 0.001), Ticking("b", 0.002)
+
+
+def test_backends_take_turns_and_the_first_is_its_own_control(ticking):
+    told = []
+    first, second, control = measure.speed(ticking, tokens=5, runs=2, on_run=lambda *counts: told.append(counts))
+    assert "".join(Ticking.order) == "ab" + "aba" + "aba"
+    assert told == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+    assert first.tokens_per_s == pytest.approx((1000, 1000)) and second.tokens_per_s == pytest.approx((500, 500))
+    assert (first.tokens, first.prompt_tokens, first.name, control.name) == (5, 7, "a on ticking", "control")
+    assert first.first_token_s == pytest.approx((0.001, 0.001))
+    assert not ticking[0].force_length
+
+
+def test_the_table_says_which_is_faster_and_where_nothing_was_shown(ticking):
+    lines = measure.as_table(measure.speed(ticking, tokens=5, runs=6)).splitlines()
+    assert lines[0].split() == "tokens first token, ms tokens/s 95 % interval against the first".split()
+    assert "slower: 0.50 times as fast" in lines[2] and lines[3].endswith("no difference shown")
+
+
+def test_an_unknown_count_gives_no_verdict():
+    unknown, known = (measure.Speed("x", "live", None, None, (0.1,) * 6, (speed,) * 6) for speed in (math.nan, 10.0))
+    assert measure.verdict(unknown, known) == "decode speed unknown"
+
+
+def test_nothing_to_measure_is_said():
+    with pytest.raises(BadInput, match="at least one backend"):
+        measure.speed([])

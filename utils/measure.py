@@ -1,14 +1,19 @@
 """Fair comparison of two ways to do the same thing: paired, warmed up, in the order A B B A, with a spread.
 
-It knows nothing of models: what is measured are functions that return one number each.
+`compare` knows nothing of models: it measures functions that return one number each. `speed` does the same with
+backends, of which it knows the contract only.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import comb
+from math import comb, isnan
+
+from utils.core import Backend, Completion, Message, Options, complete
+from utils.errors import BadInput
 
 ENOUGH = 6  # of fewer runs not even the smallest and the largest enclose the median with 95 % certainty
 
@@ -61,3 +66,108 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     while 2 * sum(comb(n, i) for i in range(k + 1)) <= 0.05 * 2**n:
         k += 1
     return ordered[k - 1], ordered[n - k]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a backend answered one prompt, run by run in the order in which they ran, warm-up left out.
+
+    `prompt_tokens` and `tokens` (generated, in each run) are None where they are unknown or were not always the same.
+    """
+
+    name: str  # route and model; "control" for the first one measured against itself
+    source: str
+    prompt_tokens: int | None
+    tokens: int | None
+    first_token_s: tuple[float, ...]
+    tokens_per_s: tuple[float, ...]  # decode speed: the first token belongs to the prefill
+
+
+def speed(
+    backends: Sequence[Backend],
+    prompt: str | Sequence[Message] = "What is a small language model?",
+    *,
+    tokens: int = 64,
+    runs: int = 9,
+    control: bool = True,
+    on_run: Callable[[int, int], object] = lambda done, of: None,
+) -> list[Speed]:
+    """Asks each backend `runs` times for an answer of `tokens` tokens, round by round, every second round backwards.
+
+    Models in this process are kept from ending early, so that all write equally much; a server ends when it likes.
+    With `control` the first one is measured once more, as if it were another: what differs there is the noise.
+    `on_run` is told how many answers there are and how many there will be. Raises BackendError.
+    """
+    if not backends or runs < 1:
+        raise BadInput("Measuring takes at least one backend and one run.")
+    places = [*backends, *backends[:1]] if control else list(backends)
+    options = Options(max_tokens=tokens)
+    answers: list[list[Completion]] = [[] for _ in places]
+    with _forced(backends):
+        for backend in backends:
+            complete(backend, prompt, options)
+        for number in range(runs):
+            order = range(len(places)) if number % 2 == 0 else reversed(range(len(places)))
+            for place in order:
+                answers[place].append(complete(places[place], prompt, options))
+                on_run(sum(map(len, answers)), runs * len(places))
+    names = [f"{backend.model} on {backend.name}" for backend in backends] + ["control"]
+    return [_speed(name, given) for name, given in zip(names, answers, strict=False)]
+
+
+@contextmanager
+def _forced(backends: Sequence[Backend]) -> Iterator[None]:
+    """While this lasts, answers of models in this process are as long as max_tokens."""
+    local = [backend for backend in backends if hasattr(backend, "force_length")]
+    before = [backend.force_length for backend in local]
+    try:
+        for backend in local:
+            backend.force_length = True
+        yield
+    finally:
+        for backend, was in zip(local, before, strict=True):
+            backend.force_length = was
+
+
+def _speed(name: str, answers: Sequence[Completion]) -> Speed:
+    prompts, counts = {a.prompt_tokens for a in answers}, {a.tokens for a in answers}
+    return Speed(
+        name,
+        answers[0].source,
+        prompts.pop() if len(prompts) == 1 else None,
+        counts.pop() if len(counts) == 1 else None,
+        tuple(a.first_token_s for a in answers),
+        tuple(a.tokens_per_s for a in answers),
+    )
+
+
+def verdict(ours: Speed, theirs: Speed) -> str:
+    """Which decodes faster, in words: by how much, or that no difference was shown."""
+    if any(map(isnan, (*ours.tokens_per_s, *theirs.tokens_per_s))):
+        return "decode speed unknown"
+    pairs = summary(list(zip(ours.tokens_per_s, theirs.tokens_per_s, strict=True)))
+    if not pairs.differs:
+        return "no difference shown"
+    word = "faster" if pairs.ratio > 1 else "slower"
+    return f"{word}: {pairs.ratio:.2f} times as fast ({pairs.low:.2f} to {pairs.high:.2f})"
+
+
+def as_table(speeds: Sequence[Speed]) -> str:
+    """Medians with their 95 % intervals, a line each; the verdict compares with the first."""
+    head = ["", "tokens", "first token, ms", "tokens/s", "95 % interval", "against the first"]
+    lines = [head]
+    for measured in speeds:
+        low, high = interval(measured.tokens_per_s)
+        lines.append(
+            [
+                measured.name,
+                "?" if measured.tokens is None else str(measured.tokens),
+                f"{1000 * statistics.median(measured.first_token_s):.1f}",
+                f"{statistics.median(measured.tokens_per_s):,.0f}",
+                f"{low:,.0f} to {high:,.0f}",
+                "" if measured is speeds[0] else verdict(measured, speeds[0]),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join(row.rstrip() for row in rows)
