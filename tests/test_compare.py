@@ -1,6 +1,7 @@
 """Sweeps: what is asked, in which order, what is kept, and how an interrupted one goes on."""
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -13,7 +14,7 @@ class Echo:
     """Answers with its model's name and the prompt; `broken` prompts fail."""
 
     name, source = "echo", "pocket"
-    log = []
+    log: ClassVar = []
 
     def __init__(self, route, model, *, mode=None):
         self.model, self.broken = model or "usual", ("bad",)

@@ -1,6 +1,7 @@
 import math
 import random
 from functools import partial
+from typing import ClassVar
 
 import pytest
 
@@ -71,7 +72,7 @@ class Ticking:
 
     name, source, force_length = "ticking", "pocket", False
     now = 0.0
-    order = []
+    order: ClassVar = []
 
     def __init__(self, model, step):
         self.model, self.step = model, step
@@ -107,7 +108,7 @@ def test_backends_take_turns_and_the_first_is_its_own_control(ticking):
 
 def test_the_table_says_which_is_faster_and_where_nothing_was_shown(ticking):
     lines = measure.as_table(measure.speed(ticking, tokens=5, runs=6)).splitlines()
-    assert lines[0].split() == "tokens first token, ms tokens/s 95 % interval against the first".split()
+    assert "first token, ms" in lines[0] and "95 % interval" in lines[0]
     assert "slower: 0.50 times as fast" in lines[2] and lines[3].endswith("no difference shown")
 
 
