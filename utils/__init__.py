@@ -9,12 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from utils import pocket, server
+    from utils import compare, measure, plots, pocket, server
     from utils.backends import connect, routes
     from utils.checkup import doctor
     from utils.core import Backend, BackendError, Chunk, Completion, Message, Options, Part, complete
+    from utils.widgets import Compare
 
 _HOMES = {
+    "Compare": "utils.widgets",
     "connect": "utils.backends",
     "Backend": "utils.core",
     "BackendError": "utils.core",
@@ -31,18 +33,22 @@ __all__ = [
     "Backend",
     "BackendError",
     "Chunk",
+    "Compare",
     "Completion",
     "Message",
     "Options",
     "Part",
+    "compare",
     "complete",
     "connect",
     "doctor",
+    "measure",
+    "plots",
     "pocket",
     "routes",
     "server",
 ]
-_MODULES = ("pocket", "server")
+_MODULES = ("compare", "measure", "plots", "pocket", "server")
 
 
 def __getattr__(name: str) -> Any:

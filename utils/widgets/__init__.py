@@ -1,7 +1,8 @@
 """Things to play with in a notebook, one file for each. All of them print as plain text too: nothing needs a mouse."""
 
 from utils.widgets.chat import Chat
+from utils.widgets.compare import Compare
 from utils.widgets.doctor import Doctor
 from utils.widgets.quiz import Question, Quiz
 
-__all__ = ["Chat", "Doctor", "Question", "Quiz"]
+__all__ = ["Chat", "Compare", "Doctor", "Question", "Quiz"]

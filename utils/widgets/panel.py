@@ -19,7 +19,7 @@ _BADGES = {  # background and text keep a contrast of at least 7 to 1, in a ligh
     "recorded": ("#dddddd", "#1a1a1a"),
 }
 
-_PRE = (  # word-break: JupyterLab's own style would break in the middle of words
+PRE = (  # word-break: JupyterLab's own style would break in the middle of words
     "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;line-height:1.5;"
     "margin:0;min-height:3em;padding:8px 12px;border-radius:3px;"
     "font-family:var(--jp-content-font-family);font-size:var(--jp-content-font-size1);"
@@ -49,7 +49,7 @@ def text(value: str) -> str:
 
 def pre(value: str) -> str:
     """`value` in a block that keeps its line breaks and wraps long lines; right-to-left text reads from the right."""
-    return f'<pre dir="auto" style="{_PRE}">{text(value)}</pre>'
+    return f'<pre dir="auto" style="{PRE}">{text(value)}</pre>'
 
 
 def badge(source: str) -> str:

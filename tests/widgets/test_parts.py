@@ -1,0 +1,78 @@
+"""What the compare widget is made of: growing text, differences, ratings."""
+
+import random
+
+from utils.widgets.contest import START, Vote, points, ratings
+from utils.widgets.difference import marked
+from utils.widgets.growing import BLOCK, Growing
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def values(growing):
+    return [piece.value for piece in growing.box.children[1:]]
+
+
+def test_text_is_drawn_twenty_times_a_second():
+    clock = Clock()
+    growing = Growing(clock)
+    drawn = []
+    for count in range(1000):
+        clock.now = count / 1000
+        growing.add("x")
+        if not drawn or drawn[-1] != values(growing):
+            drawn.append(values(growing))
+    assert 15 <= len(drawn) <= 25
+    growing.flush()
+    assert "".join(values(growing)) == "x" * 1000
+
+
+def test_what_stands_there_is_not_sent_again():
+    """Bytes grow with the answer, not with its square: each redraw sends one block at most."""
+
+    def sent(length):
+        growing, total, before = Growing(Clock()), 0, []
+        for _ in range(length):
+            growing.add("y" * 10)
+            growing.flush()
+            total += sum(
+                len(new) for new, old in zip(values(growing), [*before, None, None], strict=False) if new != old
+            )
+            before = values(growing)
+        return total / length
+
+    assert sent(1000) < 1.2 * sent(200) < 2 * BLOCK
+
+
+def test_pieces_of_a_character_entity_are_not_torn():
+    growing = Growing(Clock())
+    growing.add("<&>" * BLOCK)
+    growing.flush()
+    assert "".join(values(growing)) == "&lt;&amp;&gt;" * BLOCK
+
+
+def test_differences_are_marked_word_by_word():
+    html = marked("The hut is open", "The hut is closed")
+    assert html.startswith("The hut is <mark") and html.endswith(">open</mark>")
+    assert marked("same", "same") == "same" and "&lt;b&gt;" in marked("<b>", "<b>")
+    assert marked("x " * 3000, "").endswith("x ")
+
+
+def test_points_are_elos():
+    assert points([Vote("a", "b", 1.0)]) == {"a": START + 16, "b": START - 16}
+    assert points([Vote("a", "b", 0.5)]) == {"a": START, "b": START}
+
+
+def test_the_better_one_leads_and_few_votes_are_not_sure():
+    dice = random.Random(2)
+    votes = [Vote("good", "bad", float(dice.random() < 0.85)) for _ in range(60)]
+    first, second = ratings(votes)
+    assert first.name == "good" and first.low > second.high and first.votes == 60
+    first, second = ratings(votes[:3])
+    assert first.low <= second.high
+    assert ratings([]) == []

@@ -1,0 +1,65 @@
+"""Buttons of the compare widget that write its runs to a file and read them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import ipywidgets
+
+from utils.errors import BadInput
+from utils.widgets.panel import note
+
+
+class Keeper(Protocol):
+    """What can be saved and loaded."""
+
+    def save(self, file: str | Path) -> None: ...
+
+    def load(self, file: str | Path) -> None: ...
+
+    def table(self) -> Any: ...
+
+
+class Keeping:
+    """A file name beside three buttons. The file lies in the notebook's folder."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self.file = ipywidgets.Text("comparison.json", description="File", style={"description_width": "90px"})
+        self.said = ipywidgets.HTML()
+        self.save, self.load, self.table = (
+            self._button("Save", "All runs and votes as JSON", self._save),
+            self._button("Load", "Take up a file that was saved", self._load),
+            self._button("Save as table", "All answers as CSV, for a spreadsheet", self._table),
+        )
+        row = [self.file, self.save, self.load, self.table]
+        self.box = ipywidgets.VBox([ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}), self.said])
+
+    def _button(self, name: str, tooltip: str, does: Callable[[], str]) -> ipywidgets.Button:
+        button = ipywidgets.Button(description=name, tooltip=tooltip)
+        button.on_click(lambda _: self._do(does))
+        return button
+
+    def _do(self, does: Callable[[], str]) -> None:
+        try:
+            self.said.value = note(does())
+        except BadInput as error:
+            self.said.value = note(str(error), role="alert")
+
+    def _save(self) -> str:
+        self._keeper.save(self.file.value)
+        return f"Saved: {self.file.value}"
+
+    def _load(self) -> str:
+        self._keeper.load(self.file.value)
+        return f"Loaded: {self.file.value}"
+
+    def _table(self) -> str:
+        file = Path(self.file.value).with_suffix(".csv")
+        try:
+            self._keeper.table().to_csv(file, index=False)
+        except OSError as error:
+            raise BadInput(f"{file} cannot be written: {error.strerror}.") from None
+        return f"Saved: {file}"
