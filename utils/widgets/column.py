@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import isnan
 from typing import Any
 
@@ -20,7 +21,8 @@ from utils.widgets.kept import Answer, figures
 from utils.widgets.panel import badge, note, text
 
 USUAL = "usual"
-_HEAD = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);font-weight:600;min-height:1.6em"
+_HEAD = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);font-weight:600;line-height:1.5"
+WARM_UP = 8  # tokens that a model in this process writes before the first answer that counts
 ENDINGS = {"stop": "complete", "length": "cut off at the limit", None: "incomplete"}
 
 
@@ -133,6 +135,9 @@ class Column:
             self.backend = self._opened(route, model, mode=self._mode)
             self.memory = max(0, psutil.Process().memory_info().rss - before) / 1e6
             self._name()
+            if not catalog.load().routes[route].hosted:  # a service would have to be paid
+                with suppress(BackendError):  # it will say so again when it counts
+                    complete(self.backend, "What is an SLM?", Options(max_tokens=WARM_UP))
         return self.backend
 
     def _name(self) -> None:
@@ -160,7 +165,7 @@ class Column:
         row = table.routes[self.route.value]
         names = [m.name for m in table.models.values() if m.kind == "pocket" or row.name in m.ids]
         self.model.options = [USUAL, *names]
-        self.precision.options = row.precisions
+        self.precision.options, self.precision.index = row.precisions, 0
         self.precision.layout.display = "none" if len(row.precisions) < 2 else ""  # a choice of one is none
 
     def _let_go(self, change: object) -> None:

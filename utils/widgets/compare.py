@@ -61,10 +61,8 @@ class Compare(Panel):
 
     def _build(self, prompt: str, system: str, options: Options) -> None:
         self.asking = Asking(prompt, system, options)
-        self.order = ipywidgets.ToggleButtons(
-            options=["fair", "together"], tooltips=["one after another: for timing", "all at once"], description="Run"
-        )
-        self.order.style.button_width = "90px"
+        how = [("fair: one after another", "fair"), ("together: all at once", "together")]
+        self.order = ipywidgets.Dropdown(options=how, description="Order", style=WIDE)
         self.run_button = ipywidgets.Button(description="Run", button_style="primary", tooltip="Ask every column")
         self.run_button.on_click(lambda button: self.start())
         self.stop_button = ipywidgets.Button(description="Stop", disabled=True, tooltip="Stop every answer")
