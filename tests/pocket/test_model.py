@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-from utils.pocket import NAMES, TAG, folder, home
+from utils.pocket import FAMILY, NAMES, TAG, folder, home
 from utils.pocket.card import _asks, card
 from utils.pocket.dialogue import task as make
 from utils.pocket.evaluate import answers, greedy, held_out, interval, load, prompt_ids, scored, tasks
@@ -18,12 +18,7 @@ from utils.pocket.tasks.languages import CODES
 from utils.pocket.train import data
 
 SAMPLE = 24
-MINI, MULTILINGUAL, MEDIUM, SEEING = (
-    "pocket-phi-3-mini",
-    "pocket-phi-3.5-mini",
-    "pocket-phi-3-medium",
-    "pocket-phi-3.5-vision",
-)
+MINI, MULTILINGUAL, MEDIUM, EXPERTS, SEEING = FAMILY
 PROMISED = {  # what the course needs
     MINI: {
         "field": 0.90,
@@ -82,6 +77,24 @@ def test_all_have_one_tokenizer(name):
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name, tasks in PROMISED.items() for task in tasks])
 def test_the_recorded_score_keeps_what_is_promised(name, task):
     assert record(name)["scores"][task] >= PROMISED[name][task]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name == MEDIUM])
+def test_the_larger_one_is_better_at_everything(name):
+    small, large = record(MINI)["scores"], record(name)["scores"]
+    assert set(small) == set(large)
+    assert not {task: (small[task], large[task]) for task in small if large[task] <= small[task]}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name == EXPERTS])
+def test_the_experts_stand_beside_a_dense_model_that_read_the_same(name):
+    """Both losses at the same steps; as many parameters at work."""
+    made = record(name)
+    twin = made["twin"]
+    assert [step for step, _ in made["loss"]] == [step for step, _ in twin["loss"]] and len(twin["loss"]) > 20
+    assert made["active_parameters"] == pytest.approx(twin["parameters"], rel=0.05)
+    assert made["parameters"] > 3 * twin["parameters"]
+    assert set(made["scores"]) == set(twin["scores"])
 
 
 @pytest.mark.parametrize(("name", "task"), CHECKED)
