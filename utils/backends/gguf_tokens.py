@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import gguf
 
-BYTE = re.compile("<0x([0-9A-F]{2})>")
-PLAIN = [b for b in range(256) if chr(b).isprintable() and b not in (0x20, 0xA0, 0xAD)]
-OTHERS = [b for b in range(256) if b not in PLAIN]
-LETTERS = {chr(b): b for b in PLAIN} | {chr(256 + n): b for n, b in enumerate(OTHERS)}  # GPT-2's, one for each byte
+from utils.token_bytes import gpt2, sentencepiece
 
 
 def vocabulary(file: Path) -> dict[int, bytes]:
@@ -19,11 +15,8 @@ def vocabulary(file: Path) -> dict[int, bytes]:
     fields = gguf.GGUFReader(file).fields
     tokens = enumerate(fields["tokenizer.ggml.tokens"].contents())
     if fields["tokenizer.ggml.model"].contents() == "gpt2":
-        return {i: bytes(LETTERS[c] for c in token) for i, token in tokens if all(c in LETTERS for c in token)}
-    return {
-        i: bytes([int(byte[1], 16)]) if (byte := BYTE.fullmatch(token)) else token.replace("▁", " ").encode()
-        for i, token in tokens
-    }
+        return {i: data for i, token in tokens if (data := gpt2(token)) is not None}
+    return {i: sentencepiece(token) for i, token in tokens}
 
 
 def split(data: bytes, count: int, tokens: Mapping[int, bytes]) -> list[int]:

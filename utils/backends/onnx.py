@@ -107,6 +107,16 @@ class OnnxBackend(LocalBackend):
             if reusable and not self.closed:
                 self._spare[:] = [(length, generator)]
 
+    def scores(self, ids: Sequence[int]) -> np.ndarray:
+        """How well each token would go on after `ids`: logits, [vocabulary] float32. Raises BackendError."""
+        length, generator = self._idle(len(ids) + 1)
+        if generator is None:
+            length, generator = self._new(len(ids) + room(self, ids, Options(max_tokens=1)), Options())
+        generator.append_tokens(list(ids))
+        found = np.array(generator.get_logits(), np.float32).reshape(-1)
+        self._spare[:] = [(length, generator)]
+        return found
+
     def _idle(self, needed: int) -> tuple[int, Any]:
         """Building a generator takes longer than a short answer, so the last greedy one is kept and rewound."""
         with suppress(IndexError):

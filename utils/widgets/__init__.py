@@ -4,5 +4,7 @@ from utils.widgets.chat import Chat
 from utils.widgets.compare import Compare
 from utils.widgets.doctor import Doctor
 from utils.widgets.quiz import Question, Quiz
+from utils.widgets.sampling import Sampling
+from utils.widgets.tokens import Tokens
 
-__all__ = ["Chat", "Compare", "Doctor", "Question", "Quiz"]
+__all__ = ["Chat", "Compare", "Doctor", "Question", "Quiz", "Sampling", "Tokens"]
