@@ -191,6 +191,15 @@ def test_picking_another_model_lets_go_of_the_first(comparison, place):
     assert comparison.columns[0].place == "onnx/pocket-phi-3-mini:int4"
 
 
+@pytest.mark.parametrize(
+    "name", ["onnx", "onnx/one:int4", "ollama/phi3:mini", "nim/microsoft/phi-4", "llama.cpp/x:q4_0"]
+)
+def test_a_column_is_what_its_name_says(place, name):
+    comparison = Compare([name], opened=place)
+    assert comparison.columns[0].place == name
+    comparison.close()
+
+
 def test_one_to_four_columns(comparison):
     for _ in range(5):
         comparison.add()
@@ -212,9 +221,10 @@ def test_runs_are_kept_saved_and_taken_up_again(comparison, place, tmp_path):
     comparison.keeping.file.value = str(file)
     comparison.keeping.save.click()
     assert "Saved" in comparison.keeping.said.value and json.loads(file.read_text())["machine"]["cores"]
-    again = Compare(["onnx/one", "onnx/two"], opened=place)
+    again = Compare(["llama.cpp"], opened=place)
     again.load(file)
     assert again.runs == comparison.runs and shown(again.columns[0]) == "Another"
+    assert [column.place for column in again.columns] == ["onnx/one", "onnx/two"]
     again.history.value = 0
     assert shown(again.columns[0]) == "An answer" and again.asking.prompt.value == "What is an SLM?"
     comparison.keeping.table.click()

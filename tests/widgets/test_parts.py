@@ -56,6 +56,17 @@ def test_pieces_of_a_character_entity_are_not_torn():
     assert "".join(values(growing)) == "&lt;&amp;&gt;" * BLOCK
 
 
+def test_marks_come_and_go():
+    growing = Growing(Clock())
+    growing.add("a long answer " * 100)
+    growing.flush()
+    before = values(growing)
+    growing.mark("<mark>a</mark>")
+    assert values(growing) == ["<mark>a</mark>"]
+    growing.flush()
+    assert values(growing) == before
+
+
 def test_differences_are_marked_word_by_word():
     html = marked("The hut is open", "The hut is closed")
     assert html.startswith("The hut is <mark") and html.endswith(">open</mark>")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import ipywidgets
 
 from utils.widgets.contest import Rating, Vote, ratings
-from utils.widgets.panel import note, plain_table, text
+from utils.widgets.panel import button, note, plain_table, text
 
 LETTERS = "ABCD"
 _CELL = 'style="text-align:left;padding:0 16px 0 0"'
@@ -55,7 +56,7 @@ class Ballot:
             self._hide(False)
             return
         offers = [(f"{letter} is best", i) for i, letter in zip(range(len(names)), LETTERS, strict=False)]
-        self._choices.children = [self._button(said, i) for said, i in [*offers, ("A tie", None)]]
+        self._choices.children = [button(said, partial(self.choose, i)) for said, i in [*offers, ("A tie", None)]]
 
     def choose(self, best: int | None) -> None:
         """The number of the best column, from 0; None: a tie. Names are shown again."""
@@ -78,11 +79,6 @@ class Ballot:
 
     def __str__(self) -> str:
         return plain_table(HEAD, [_cells(one) for one in ratings(self.votes)], widths=(36, 6, 14, 8))
-
-    def _button(self, said: str, best: int | None) -> ipywidgets.Button:
-        button = ipywidgets.Button(description=said)
-        button.on_click(lambda _: self.choose(best))
-        return button
 
 
 HEAD = ("who", "Elo", "95 % interval", "compared")

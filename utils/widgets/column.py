@@ -16,6 +16,7 @@ from utils.backends import connect, routes
 from utils.compare import split
 from utils.core import Backend, Completion, Message, Mode, Options, complete
 from utils.errors import BackendError
+from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
 from utils.widgets.kept import Answer, figures
 from utils.widgets.panel import badge, note, text
@@ -41,21 +42,19 @@ class Column:
         self.answer: Completion | None = None
         self.problem = ""
         self.memory: float | None = None
-        route, model = split(place)
-        name, _, precision = (model or USUAL).partition(":")
+        route, _ = split(place)
         full = {"width": "auto"}
         wide = {"description_width": "70px"}
         self.route = ipywidgets.Dropdown(
             options=sorted({*routes(), route}), value=route, description="Route", layout=full, style=wide
         )
-        self.model = ipywidgets.Combobox(value=name, description="Model", layout=full, style=wide)
+        self.model = ipywidgets.Combobox(value=USUAL, description="Model", layout=full, style=wide)
         self.precision = ipywidgets.Dropdown(description="Precision", layout=full, style=wide)
         self.head = ipywidgets.HTML()
         self.facts = ipywidgets.HTML(note("Nothing asked yet."))
         self.view = Growing() if clock is None else Growing(clock)
         self._offer()
-        if precision in self.precision.options:
-            self.precision.value = precision
+        self.pick(place)
         self.route.observe(self._changed, "value")
         for picker in (self.model, self.precision):
             picker.observe(self._let_go, "value")
@@ -73,6 +72,16 @@ class Column:
         elif usual:
             return str(self.route.value)
         return f"{self.route.value}/{name}"
+
+    def pick(self, place: str) -> None:
+        """Route, model and precision of such a name."""
+        route, model = split(place)
+        name, colon, tail = (model or USUAL).rpartition(":")
+        self.route.value = route
+        known = bool(colon) and tail in self.precision.options  # else the colon is part of the name, as in phi3:mini
+        self.model.value = name if known else model or USUAL
+        if self.precision.options:
+            self.precision.index = self.precision.options.index(tail) if known else 0
 
     def hide(self, letter: str | None) -> None:
         """Show only a letter, for a blind vote; None shows who it is."""
@@ -113,6 +122,8 @@ class Column:
 
     def again(self, said: Answer) -> None:
         """Show an answer of an earlier run, with who gave it."""
+        if said["place"] != self.place:
+            self.pick(said["place"])
         self.view.clear()
         self.view.add(said["text"])
         self.view.flush()
@@ -121,6 +132,13 @@ class Column:
         self.facts.value = note(said["problem"] or " · ".join(filter(None, parts)))
         who = f"{said['model']} ({said['place']})"
         self.head.value = f'<div style="{_HEAD}">{badge(said["source"] or "recorded")} {text(who)}</div>'
+
+    def mark(self, other: str | None) -> None:
+        """Mark what differs from another text; None: nothing."""
+        if other is None:
+            self.view.flush()
+        else:
+            self.view.mark(marked(self.view.text, other))
 
     def close(self) -> None:
         """Lets go of the model."""
@@ -165,7 +183,8 @@ class Column:
         row = table.routes[self.route.value]
         names = [m.name for m in table.models.values() if m.kind == "pocket" or row.name in m.ids]
         self.model.options = [USUAL, *names]
-        self.precision.options, self.precision.index = row.precisions, 0
+        self.precision.options = row.precisions
+        self.precision.index = 0 if row.precisions else None
         self.precision.layout.display = "none" if len(row.precisions) < 2 else ""  # a choice of one is none
 
     def _let_go(self, change: object) -> None:

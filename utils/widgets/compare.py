@@ -21,9 +21,8 @@ from utils.errors import BackendError, BadInput
 from utils.widgets import ballot, bars, kept
 from utils.widgets.asking import WIDE, WRAP, Asking
 from utils.widgets.column import Column
-from utils.widgets.difference import marked
 from utils.widgets.keeping import Keeping
-from utils.widgets.panel import Panel, note, plain_table
+from utils.widgets.panel import Panel, button, note, plain_table
 
 if TYPE_CHECKING:
     import pandas
@@ -63,14 +62,9 @@ class Compare(Panel):
         self.asking = Asking(prompt, system, options)
         how = [("fair: one after another", "fair"), ("together: all at once", "together")]
         self.order = ipywidgets.Dropdown(options=how, description="Order", style=WIDE)
-        self.run_button = ipywidgets.Button(description="Run", button_style="primary", tooltip="Ask every column")
-        self.run_button.on_click(lambda button: self.start())
-        self.stop_button = ipywidgets.Button(description="Stop", disabled=True, tooltip="Stop every answer")
-        self.stop_button.on_click(lambda button: self.stop())
-        self.more = ipywidgets.Button(description="Add a column")
-        self.more.on_click(lambda button: self.add())
-        self.fewer = ipywidgets.Button(description="Remove the last")
-        self.fewer.on_click(lambda button: self.remove())
+        self.run_button = button("Run", self.start, "Ask every column", button_style="primary")
+        self.stop_button = button("Stop", self.stop, "Stop every answer", disabled=True)
+        self.more, self.fewer = button("Add a column", self.add), button("Remove the last", self.remove)
         self.differences = ipywidgets.Checkbox(description="Mark differences from the first", indent=False)
         self.differences.observe(lambda change: self._mark(), "value")
         self.ballot = ballot.Ballot(self._hide)
@@ -181,7 +175,11 @@ class Compare(Panel):
         self.ballot.open([answer["place"] for answer in self.runs[-1]["columns"]])
         self._remember()
         self._lock(False)
-        how = "All at once: no column's speed is its own." if together else "One after another."
+        how = (
+            "All at once: no column's speed is its own."
+            if together
+            else "One run each: small differences mean nothing."
+        )
         self.status.value = note("Stopped." if stop.is_set() else f"Done. {how}")
 
     def _record(self, together: bool) -> kept.Run:
@@ -210,8 +208,12 @@ class Compare(Panel):
         if number is None or not 0 <= number < len(self.runs) or self._busy():
             return
         run = self.runs[number]
+        while len(self.columns) < len(run["columns"]):
+            self.add()
+        while len(self.columns) > len(run["columns"]):
+            self.remove()
         self.asking.prompt.value = run["prompt"]
-        for column, said in zip(self.columns, run["columns"], strict=False):
+        for column, said in zip(self.columns, run["columns"], strict=True):
             column.again(said)
         self._mark(run)
         self.status.value = note(f"Run {number + 1}, of {run['date']}.")
@@ -221,13 +223,9 @@ class Compare(Panel):
         if run is None and not self.runs:
             return
         answers = (run or self.runs[-1])["columns"]
-        hidden = self.ballot.pending
-        self.chart.value = "" if hidden else bars.bars(answers)
-        for column, said in list(zip(self.columns, answers, strict=False))[1:]:
-            if self.differences.value:
-                column.view.mark(marked(said["text"], answers[0]["text"]))
-            else:
-                column.view.flush()
+        self.chart.value = "" if self.ballot.pending else bars.bars(answers)
+        for column in self.columns[1:]:
+            column.mark(answers[0]["text"] if self.differences.value else None)
 
     def _hide(self, blind: bool) -> None:
         for column, letter in zip(self.columns, ballot.LETTERS, strict=False):

@@ -34,7 +34,7 @@ class Growing:
 
     def clear(self) -> None:
         """Nothing written, nothing shown."""
-        self.text, self._drawn, self._start = "", float("-inf"), 0
+        self.text, self._drawn, self._start, self._marked = "", float("-inf"), 0, False
         self._pieces = [_piece()]
         self.box.children = [self._style, *self._pieces]
 
@@ -45,7 +45,10 @@ class Growing:
             self.flush()
 
     def flush(self) -> None:
-        """Show everything that was added."""
+        """Show everything that was added, and no marks."""
+        if self._marked:
+            self._marked, self._start, self._pieces = False, 0, [_piece()]
+            self.box.children = [self._style, *self._pieces]
         made = len(self._pieces)
         while len(self.text) - self._start > BLOCK:
             self._pieces[-1].value = text(self.text[self._start : self._start + BLOCK])
@@ -58,9 +61,9 @@ class Growing:
 
     def mark(self, html: str) -> None:
         """Show the text in another form, such as with differences marked. `html` is ours, not the model's."""
-        self._pieces = [_piece()]
-        self._pieces[0].value = html
-        self.box.children = [self._style, *self._pieces]
+        marks = _piece()
+        marks.value = html
+        self.box.children, self._marked = [self._style, marks], True
 
 
 def _piece() -> ipywidgets.HTML:

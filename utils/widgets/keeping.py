@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import ipywidgets
 
 from utils.errors import BadInput
-from utils.widgets.panel import note
+from utils.widgets.panel import button, note
 
 
 class Keeper(Protocol):
@@ -29,18 +29,11 @@ class Keeping:
         self._keeper = keeper
         self.file = ipywidgets.Text("comparison.json", description="File", style={"description_width": "90px"})
         self.said = ipywidgets.HTML()
-        self.save, self.load, self.table = (
-            self._button("Save", "All runs and votes as JSON", self._save),
-            self._button("Load", "Take up a file that was saved", self._load),
-            self._button("Save as table", "All answers as CSV, for a spreadsheet", self._table),
-        )
+        self.save = button("Save", lambda: self._do(self._save), "All runs and votes as JSON")
+        self.load = button("Load", lambda: self._do(self._load), "Take up a file that was saved")
+        self.table = button("Save as table", lambda: self._do(self._table), "All answers as CSV, for a spreadsheet")
         row = [self.file, self.save, self.load, self.table]
         self.box = ipywidgets.VBox([ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}), self.said])
-
-    def _button(self, name: str, tooltip: str, does: Callable[[], str]) -> ipywidgets.Button:
-        button = ipywidgets.Button(description=name, tooltip=tooltip)
-        button.on_click(lambda _: self._do(does))
-        return button
 
     def _do(self, does: Callable[[], str]) -> None:
         try:

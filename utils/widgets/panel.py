@@ -4,7 +4,7 @@ It does not know what any widget shows. Everything that comes from a model goes 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from itertools import zip_longest
 from textwrap import wrap
@@ -40,6 +40,13 @@ class Panel(ABC):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         return {"text/plain": str(self), _VIEW: self.box.get_view_spec()}
+
+
+def button(name: str, does: Callable[[], object], tooltip: str = "", **more: Any) -> ipywidgets.Button:
+    """A button that does something without asking which button it was."""
+    made = ipywidgets.Button(description=name, tooltip=tooltip, **more)
+    made.on_click(lambda _: does())
+    return made
 
 
 def text(value: str) -> str:

@@ -12,7 +12,7 @@ import ipywidgets
 import numpy as np
 
 from utils.errors import BackendError
-from utils.widgets.panel import Panel, note, plain_table, pre, text
+from utils.widgets.panel import Panel, button, note, plain_table, pre, text
 
 SHOWN = 10  # candidates
 _BAR = "height:1em;background:#0072B2"
@@ -63,10 +63,8 @@ class Sampling(Panel):
         self.top_p = ipywidgets.FloatSlider(1.0, min=0.05, max=1, step=0.05, description="Top p", style=wide)
         for slider in (self.temperature, self.top_k, self.top_p):
             slider.observe(lambda change: self._draw(), "value")
-        self.step_button = ipywidgets.Button(description="Roll the dice", tooltip="Take a token by its probability")
-        self.step_button.on_click(lambda button: self.step())
-        self.back_button = ipywidgets.Button(description="One back", tooltip="Take the last token off")
-        self.back_button.on_click(lambda button: self.back())
+        self.step_button = button("Roll the dice", self.step, "Take a token by its probability")
+        self.back_button = button("One back", self.back, "Take the last token off")
         self.pick = ipywidgets.Dropdown(description="Or pick", style=wide)
         self.pick.observe(lambda change: self._picked(change["new"]), "value")
         self.so_far, self.table, self.status = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
