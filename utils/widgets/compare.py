@@ -241,8 +241,8 @@ class Compare(Panel):
         return self.job is not None and self.job.is_alive() and threading.current_thread() is not self.job
 
     def _lock(self, busy: bool) -> None:
-        for button in (self.run_button, self.more, self.fewer, self.history):
-            button.disabled = busy
+        for control in (self.run_button, self.more, self.fewer, self.history):
+            control.disabled = busy
         self.more.disabled = busy or len(self.columns) == MOST
         self.fewer.disabled = busy or len(self.columns) == 1
         self.stop_button.disabled = not busy
