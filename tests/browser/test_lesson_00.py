@@ -88,7 +88,7 @@ def asks_by_keyboard(tab):
     box.fill("How much is a cup of tea?")
     box.press("Enter")
     tab.get_by_text(re.compile(r"^Done: \d+ tokens\.")).wait_for()
-    answer = chat_of(tab).locator("pre")
+    answer = chat_of(tab).locator(".slm-growing")
     assert answer.inner_text().strip()
     tab.wait_for_timeout(600)
     box.press("Tab")
@@ -139,6 +139,6 @@ def test_stop_keeps_what_is_written(address):
         tab.get_by_text("</script>..").wait_for()  # it shows what is written while more is coming
         tab.get_by_role("button", name="Stop").click()
         tab.get_by_text("Stopped.").wait_for()
-        written = chat_of(tab).locator("pre").inner_text()
+        written = chat_of(tab).locator(".slm-growing").inner_text()
         tab.wait_for_timeout(500)
-        assert chat_of(tab).locator("pre").inner_text() == written
+        assert chat_of(tab).locator(".slm-growing").inner_text() == written

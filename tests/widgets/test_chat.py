@@ -26,6 +26,27 @@ def ask(chat, prompt="Hello?"):
     return chat
 
 
+def shown(chat):
+    """The answer as it stands on the page."""
+    return "".join(piece.value for piece in chat.view.box.children[1:])
+
+
+def parts(box):
+    """Everything in a box, and in the boxes within."""
+    for part in getattr(box, "children", ()):
+        yield part
+        yield from parts(part)
+
+
+def conversation(backend, *questions, **settings):
+    clock = Clock()
+    chat = Chat(backend, clock=clock, **settings)
+    for question in questions:
+        clock.now += 60
+        ask(chat, question)
+    return chat
+
+
 def test_nothing_starts_before_a_click(scripted):
     backend = scripted(["Hi"])
     chat = Chat(backend, prompt="Hello?")
@@ -37,7 +58,7 @@ def test_the_answer_arrives_with_its_prompt_and_options(scripted):
     backend = scripted(["One ", "two"])
     chat = ask(Chat(backend, Options(max_tokens=7)), "Count")
     assert backend.calls == [([{"role": "user", "content": "Count"}], Options(max_tokens=7))]
-    assert chat.answer == "One two" and ">One two</pre>" in chat.view.value
+    assert chat.answer == "One two" == shown(chat)
     assert "Done: 2 tokens." in chat.status.value
 
 
@@ -112,7 +133,7 @@ def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said
     clock = Clock()
     chat = ask(Chat(backend, clock=clock))
     assert said in chat.status.value and "secret detail" not in chat.status.value
-    assert "Half " in chat.view.value and not chat.send_button.disabled
+    assert "Half " in shown(chat) and not chat.send_button.disabled
     backend.pieces, clock.now = ["Whole"], 60
     assert ask(chat).answer == "Whole"
 
@@ -120,19 +141,23 @@ def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said
 @pytest.mark.parametrize("wild", [PLANTED, "</pre><script>1</script>", "a\x00b", "\ud800 alone", "שלום & <b>"])
 def test_model_text_is_never_markup(scripted, wild):
     chat = ask(Chat(scripted([wild])))
-    shown = chat.view.value
     assert chat.answer == wild
-    assert shown.count("<") == 2 and shown.count(">") == 2  # our own <pre> and </pre>, and nothing else
-    shown.encode("utf-8")  # the browser's connection carries it
+    assert "<" not in shown(chat) and ">" not in shown(chat)
+    shown(chat).encode("utf-8")  # the browser's connection carries it
+    chat.prompt.value, chat._started = wild if wild.isprintable() else "x", float("-inf")
+    chat.send()
+    chat.job.join(10)
+    told = "".join(part.value for part in parts(chat._before) if hasattr(part, "value"))
+    assert "<script" not in told and "<img" not in told and told.count("<pre") == 1
 
 
 def test_redraws_are_at_most_twenty_a_second(scripted):
-    seen = []
-    chat = Chat(scripted(["x"] * 2000), clock=Clock(step=0.0005))  # 2,000 pieces, two clock readings or so for each
-    chat.view.observe(lambda change: seen.append(change["new"]), "value")
+    chat = Chat(scripted(["x"] * 2000), clock=Clock(step=0.0005))  # 2,000 pieces, a clock reading or so for each
+    drawn, flush = [], chat.view.flush
+    chat.view.flush = lambda: (drawn.append(1), flush())
     ask(chat)
-    assert chat.answer == "x" * 2000
-    assert 2 < len(seen) <= 20 * chat._clock.now + 2
+    assert chat.answer == shown(chat) == "x" * 2000
+    assert 2 < len(drawn) <= 20 * chat._clock.now + 2
 
 
 def test_closing_stops_the_answer_and_leaves_the_backend(scripted):
@@ -158,4 +183,69 @@ def test_an_answer_without_an_end_is_called_incomplete(scripted):
     chat.prompt.value = "Hello"
     chat.send_button.click()
     chat.job.join(10)
-    assert "incomplete" in chat.status.value and "Half an" in chat.view.value
+    assert "incomplete" in chat.status.value and "Half an" in shown(chat)
+
+
+def test_the_model_reads_what_was_said_before(scripted):
+    backend = scripted(["Yes"])
+    chat = conversation(backend, "One?", "Two?")
+    assert [m["content"] for m in backend.calls[1][0]] == ["One?", "Yes", "Two?"]
+    assert chat.turns == [("One?", "Yes")]
+    chat.remember.value = False
+    chat._clock.now += 60
+    ask(chat, "Three?")
+    assert [m["content"] for m in backend.calls[2][0]] == ["Three?"]
+
+
+def test_retry_asks_the_last_question_again_with_other_dice(scripted):
+    backend = scripted(["Yes"])
+    chat = conversation(backend, "One?", "Two?")
+    chat.retry_button.click()
+    chat.job.join(10)
+    assert [m["content"] for m in backend.calls[2][0]] == ["One?", "Yes", "Two?"]
+    assert backend.calls[2][1].seed == backend.calls[1][1].seed + 1 and chat.turns == [("One?", "Yes")]
+
+
+def test_a_question_can_be_changed(scripted):
+    backend = scripted(["Yes"])
+    chat = conversation(backend, "One?", "Two?", "Three?")
+    buttons = [part for part in parts(chat._before) if getattr(part, "description", "") == "Edit"]
+    buttons[1].click()
+    assert chat.prompt.value == "Two?" and chat.turns == [("One?", "Yes")] and chat.answer == ""
+    chat._clock.now += 60
+    ask(chat, "Two, then?")
+    assert [m["content"] for m in backend.calls[3][0]] == ["One?", "Yes", "Two, then?"]
+
+
+def test_clear_begins_anew(scripted):
+    backend = scripted(["Yes"])
+    chat = conversation(backend, "One?", "Two?")
+    chat.clear_button.click()
+    assert chat.turns == [] and chat.answer == "" and chat.clear_button.disabled and chat.retry_button.disabled
+    chat._clock.now += 60
+    ask(chat, "Three?")
+    assert len(backend.calls[2][0]) == 1
+
+
+def test_nothing_is_forgotten_or_changed_while_it_answers(scripted):
+    backend = scripted(["Yes"])
+    chat = conversation(backend, "One?")
+    backend.gate.clear()
+    chat._clock.now += 60
+    chat.prompt.value = "Two?"
+    chat.send()
+    chat.clear()
+    chat.edit(0)
+    chat.retry()
+    assert chat.turns == [("One?", "Yes")] and len(backend.calls) == 2
+    backend.gate.set()
+    chat.job.join(10)
+
+
+def test_a_failed_answer_is_not_read_again(scripted):
+    backend = scripted([BackendError("It is not running.")])
+    chat = conversation(backend, "One?")
+    backend.pieces = ["Yes"]
+    chat._clock.now += 60
+    ask(chat, "Two?")
+    assert [m["content"] for m in backend.calls[1][0]] == ["Two?"]
