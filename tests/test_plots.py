@@ -1,7 +1,14 @@
 """Figures: a picture that can be read on any page, and words that say what it shows."""
 
+import base64
 import io
+import os
+import subprocess
+import sys
+from html import escape
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +16,7 @@ from PIL import Image
 from utils import plots
 from utils.measure import Speed
 
+REPO = Path(__file__).parents[1]
 SPEEDS = [Speed("mini on onnx", "pocket", 20, 64, (0.01,) * 9, (1100.0, 1200.0, 1150.0) * 3)]
 LINE = {"one": {1: 2.0, 10: 4.0}, "two": {1: 1.0, 10: 3.0}}
 MADE = {
@@ -37,9 +45,10 @@ SAID = {
 def test_every_figure_is_drawn_and_said(name):
     plot = MADE[name]()
     assert SAID[name] in repr(plot) and len(repr(plot)) < 400
-    data, metadata = plot._repr_mimebundle_()
-    assert data["text/plain"] == plot.alt == metadata["image/png"]["alt"]
-    picture = Image.open(io.BytesIO(data["image/png"]))
+    shown = plot._repr_mimebundle_()
+    assert shown["text/plain"] == plot.alt and f'alt="{escape(plot.alt)}"' in shown["text/html"]
+    data = shown["text/html"].split("base64,")[1].split('"')[0]
+    picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert 600 < picture.width < 1000 and 250 < picture.height < 600
     assert picture.getpixel((0, 0))[3] == 0, "the page's own ground is seen, light or dark"
     assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
@@ -70,3 +79,27 @@ def contrast(one, other):
 def test_letters_can_be_read_on_a_light_and_a_dark_page(ground):
     """4 to 1: one grey for both cannot have the 4.5 that WCAG asks for on each of any two grounds; here it is near."""
     assert contrast(plots.INK, ground) > 4
+
+
+@pytest.mark.parametrize(("pixels", "alt", "status"), [("AAAA", "a line", 0), ("AAAA", "another", 1)])
+def test_a_lessons_figure_is_compared_by_its_description(tmp_path, pixels, alt, status):
+    """nbval would else compare the bytes of the picture, which depend on fonts."""
+    cell = nbformat.v4.new_code_cell(
+        'from IPython.display import HTML\nHTML(\'<img alt="a line" src="data:image/png;base64,BBBB">\')'
+    )
+    image = f'<img alt="{alt}" src="data:image/png;base64,{pixels}">'
+    data = {"text/html": image, "text/plain": "<IPython.core.display.HTML object>"}
+    cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=1)]
+    cell.execution_count = 1
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbformat.write(notebook, tmp_path / "one.ipynb")
+    settings = REPO / "tests" / "nbval.cfg"
+    options = ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={settings}", "-c", os.devnull, "-q"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "one.ipynb"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stdout
+
+
+def test_the_lessons_are_compared_that_way():
+    assert '"--nbval-sanitize-with=tests/nbval.cfg"' in (REPO / "pyproject.toml").read_text(encoding="utf-8")

@@ -6,9 +6,11 @@ letters keep their contrast on a light and on a dark page, because the ground is
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
@@ -61,10 +63,11 @@ class Plot:
             self.figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight")
         return file.getvalue()
 
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """As HTML, because JupyterLab gives a plain PNG no description that a screen reader could read."""
+        data = base64.b64encode(self.png()).decode()
+        image = f'<img alt="{escape(self.alt)}" style="max-width:100%" src="data:image/png;base64,{data}">'
+        return {"text/html": image, "text/plain": self.alt}
 
 
 def _drawn(draw: Callable[Concatenate[Axes, P], str]) -> Callable[P, Plot]:
