@@ -15,6 +15,11 @@ def test_a_child_measures_one_model_on_one_route():
     assert 50 < figures["megabytes"] < len(ballast) / 1e6
 
 
+def test_a_route_without_such_models_is_left_out():
+    """It said so in the child's process."""
+    assert family.child("mlx", "pocket-phi-3.5-vision", 0) == {}
+
+
 def linked(name: str) -> str:
     return f"[{name}](../data/pocket/{name}/README.md)"
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from utils import Options, connect
 from utils.core import Message
-from utils.errors import Unsupported
+from utils.errors import ExportFailed, Unsupported
 from utils.pocket import NAMES, TAG, export, home
 from utils.pocket.evaluate import held_out
 from utils.pocket.pictures import png
@@ -97,6 +97,17 @@ def test_the_other_two_say_that_they_cannot(route):
     with pytest.raises(Unsupported):
         list(backend.stream(asked(held_out("colour", 1)[0].turns[0]), Options(max_tokens=1)))
     backend.close()
+
+
+@pytest.mark.parametrize("route", ["openvino", "mlx"])
+def test_nor_can_they_load_a_model_that_sees(model, route):
+    with pytest.raises(Unsupported, match=f"my-eyes sees, and the route {route} has no such models"):
+        connect(route, model)
+
+
+def test_openvinos_form_of_it_is_refused_in_words(model, tmp_path):
+    with pytest.raises(ExportFailed, match="works for Phi-3 models"):
+        export.copy(model, "openvino-fp32", tmp_path / "made")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name == NAME])

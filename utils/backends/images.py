@@ -1,15 +1,16 @@
-"""Pictures on their way to a server: from bytes, a file or a data URL to base64."""
+"""Pictures on their way to a model: from bytes, a file or a data URL to base64; and which routes take none."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from utils.errors import BadInput
+from utils.errors import BadInput, Unsupported
 
 KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
@@ -63,3 +64,10 @@ def data_url(image: Any, limit: int | None = None) -> str:
             "sending, for example half as wide."
         )
     return url
+
+
+def refuse_seeing(folder: Path, route: str) -> None:
+    """For a route that has no models that see. Raises Unsupported when the one in `folder` is such a model."""
+    file = folder / "config.json"
+    if file.is_file() and "vision_config" in json.loads(file.read_bytes()):
+        raise Unsupported(f"{folder.name} sees, and the route {route} has no such models. Use onnx or llama.cpp.")

@@ -15,6 +15,7 @@ import mlx_lm
 from mlx_lm.generate import generate_step
 from mlx_lm.sample_utils import apply_top_p
 
+from utils.backends import images
 from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
@@ -30,6 +31,7 @@ class MlxBackend(TokenizersBackend):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         weights.check(target.folder)
+        images.refuse_seeing(target.folder, self.name)
         try:
             self._model, wrapped = mlx_lm.load(str(target.folder), tokenizer_config={"trust_remote_code": False})[:2]
             settings = json.loads((target.folder / "config.json").read_bytes())

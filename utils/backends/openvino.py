@@ -20,6 +20,7 @@ import openvino_genai as genai
 from tokenizers import Tokenizer
 
 from utils import catalog
+from utils.backends import images
 from utils.backends.local import TokenizersBackend, room
 from utils.backends.target import Target
 from utils.core import Options
@@ -37,6 +38,7 @@ class OpenVinoBackend(TokenizersBackend):
 
     def __init__(self, target: Target, device: str = "CPU") -> None:
         super().__init__(target)
+        images.refuse_seeing(target.folder, self.name)
         self.folder = target.folder
         if not (self.folder / "openvino_model.xml").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"openvino-{target.precision}"))

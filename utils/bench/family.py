@@ -21,6 +21,7 @@ import psutil
 import utils
 from utils.backends.local import LocalBackend
 from utils.core import as_messages
+from utils.errors import Unsupported
 from utils.pocket import NAMES, home
 from utils.pocket.weights import RECORD
 
@@ -34,8 +35,12 @@ Figures = dict[tuple[str, str], dict[str, Any]]  # (model, route): {"speeds": to
 
 
 def child(route: str, name: str, runs: int) -> dict[str, Any]:
-    """Decode speeds of `runs` answers of TOKENS tokens after a warm-up, and the process's peak resident memory."""
-    backend: Any = utils.connect(route, name, mode="offline")
+    """Decode speeds of `runs` answers of TOKENS tokens after a warm-up, and the process's peak resident memory; nothing
+    where the route has no such models."""
+    try:
+        backend: Any = utils.connect(route, name, mode="offline")
+    except Unsupported:
+        return {}
     backend.force_length = True
     answers = [utils.complete(backend, PROMPT, utils.Options(max_tokens=TOKENS)) for _ in range(runs + 1)]
     return {"speeds": [answer.tokens_per_s for answer in answers[1:]], "megabytes": _peak() / 1e6}
@@ -61,7 +66,8 @@ def measure(names: Sequence[str] = NAMES, routes: Sequence[str] = ROUTES) -> Fig
         if route not in there:
             continue
         for name in names:
-            _run(route, name, 0)  # exported now, if it was not yet
+            if not _run(route, name, 0):  # exported now, if it was not yet
+                continue
             figures[name, route] = _run(route, name, RUNS) | {"megabytes": _run(route, name, 0)["megabytes"]}
             print(f"{name:22} {route:13} {statistics.median(figures[name, route]['speeds']):6.0f} tokens/s", flush=True)
     return figures

@@ -73,8 +73,8 @@ def write(folder: Path, target: Path) -> None:
     trace cannot choose, and for a sliding window, which OpenVINO GenAI's paged attention would ignore.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    long = config.rope_parameters["rope_type"] != "default"
-    if config.model_type not in ("phi3", "phimoe") or long or config.sliding_window:
+    known = config.model_type in ("phi3", "phimoe")
+    if not known or config.rope_parameters["rope_type"] != "default" or config.sliding_window:
         raise ExportFailed(
             f"{folder} cannot be written for OpenVINO: that works for Phi-3 models without LongRoPE or sliding window. "
             "Intel publishes the real Phi-3 and Phi-3.5 in OpenVINO's form on Hugging Face."
