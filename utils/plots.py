@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import matplotlib
-from cycler import cycler
+from matplotlib import rcsetup
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ STYLE: Any = {
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
     "legend.frameon": False,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
