@@ -63,17 +63,17 @@ LARGER |= {"rules": (8, rules)}
 LARGER_LAST: Mix = LARGER | {
     name: (share, LARGER[name][1])
     for name, share in {
-        "field": 36,
-        "hut": 13,
+        "field": 60,
+        "hut": 26,
         "talk": 6,
         "refuse": 4,
         "unknown": 6,
-        "reading": 30,
+        "reading": 42,
         "booking": 9,
         "entities": 4,
-        "tool call": 12,
+        "tool call": 28,
         "spelling": 16,
-        "copy": 5,
+        "copy": 8,
     }.items()
 }
 # A little of what the English model learns, for a model that begins as that one, and five languages.
