@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "onnxruntime-genai", "xllamacpp", "openvino-genai", "mlx-lm")
 THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SLM_MODE", "ONNX_PROVIDER")  # what changes speed from outside
+TIMES = ("first_token_s", "tokens_per_s", "total_s")
 Line = dict[str, Any]
 
 
@@ -104,18 +106,19 @@ def _answer(backend: Backend | None, problem: str, prompt: str, options: Options
     """What is known of one answer, or why there is none."""
     empty: Line = dict.fromkeys(field.name for field in dataclasses.fields(Completion))
     if backend is None:
-        return empty | {"first_token_s": None, "tokens_per_s": None, "total_s": None, "error": problem}
+        return empty | times(None) | {"error": problem}
     try:
         answer = complete(backend, prompt, options)
     except BackendError as error:
         known = {"backend": backend.name, "model": backend.model, "source": backend.source, "text": error.partial}
-        return empty | known | {"first_token_s": None, "tokens_per_s": None, "total_s": None, "error": str(error)}
-    times = {name: _number(getattr(answer, name)) for name in ("first_token_s", "tokens_per_s", "total_s")}
-    return dataclasses.asdict(answer) | times | {"error": None}
+        return empty | known | times(None) | {"error": str(error)}
+    return dataclasses.asdict(answer) | times(answer) | {"error": None}
 
 
-def _number(value: float) -> float | None:
-    return value if value == value else None  # JSON has no nan
+def times(answer: Completion | None) -> dict[str, float | None]:
+    """What was measured of an answer, in seconds and tokens/s; None where it is unknown, since JSON has no nan."""
+    values = {name: getattr(answer, name, math.nan) for name in TIMES}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _asked(at: str, prompt: str, number: int, options: Options) -> Line:

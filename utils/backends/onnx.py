@@ -109,11 +109,15 @@ class OnnxBackend(LocalBackend):
 
     def scores(self, ids: Sequence[int]) -> np.ndarray:
         """How well each token would go on after `ids`: logits, [vocabulary] float32. Raises BackendError."""
-        length, generator = self._idle(len(ids) + 1)
-        if generator is None:
-            length, generator = self._new(len(ids) + room(self, ids, Options(max_tokens=1)), Options())
-        generator.append_tokens(list(ids))
-        found = np.array(generator.get_logits(), np.float32).reshape(-1)
+        needed = len(ids) + room(self, ids, Options(max_tokens=1))
+        try:
+            length, generator = self._idle(needed)
+            if generator is None:
+                length, generator = self._new(needed, Options())
+            generator.append_tokens(list(ids))
+            found = np.array(generator.get_logits(), np.float32).reshape(-1)
+        except RuntimeError as error:
+            raise BackendError(f"ONNX Runtime GenAI could not go on: {str(error)[:200]}") from None
         self._spare[:] = [(length, generator)]
         return found
 

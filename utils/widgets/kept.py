@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.compare import machine
+from utils.compare import TIMES, machine, times
 from utils.core import Completion
 from utils.errors import BadInput
 from utils.widgets.contest import Vote
@@ -17,7 +16,7 @@ from utils.widgets.contest import Vote
 if TYPE_CHECKING:
     import pandas
 
-COUNTS, TIMES = ("tokens", "prompt_tokens", "finish_reason"), ("first_token_s", "tokens_per_s", "total_s")
+COUNTS = ("tokens", "prompt_tokens", "finish_reason")
 NEEDED = {"place", "source", "text", "problem", *COUNTS, *TIMES}
 Answer = dict[str, Any]
 Run = dict[str, Any]
@@ -27,11 +26,7 @@ def answer(place: str, who: tuple[str, str] | None, said: Completion | None, tex
     """What is kept of a column. `who`: model and source, where it was reached; `text`: what was written so far."""
     model, source = who or (None, None)
     made: Answer = {"place": place, "model": model, "source": source, "text": text, "problem": problem}
-    made |= {name: getattr(said, name, None) for name in COUNTS}
-    for name in TIMES:
-        value = getattr(said, name, float("nan"))
-        made[name] = None if isnan(value) else value  # JSON has no nan
-    return made
+    return made | {name: getattr(said, name, None) for name in COUNTS} | times(said)
 
 
 def figures(one: Answer) -> tuple[str, str, str]:
