@@ -267,3 +267,33 @@ def test_a_blind_vote_mixes_the_columns(place):
         orders.add(tuple(column.place for column in comparison.columns))
         comparison.close()
     assert orders == {("onnx/one", "onnx/two"), ("onnx/two", "onnx/one")}
+
+
+RIGHT = {  # words of a right answer, and the model that gives it
+    "What is an SLM?": ("pocket-phi-3-mini", "small language model"),
+    "A question about the hut": ("pocket-phi-3-mini", "9 euros"),
+    "A sum": ("pocket-phi-3-mini", "= 85"),
+    "A bill": ("pocket-phi-3-mini", "28 euros"),
+    "Spelling": ("pocket-phi-3-mini", "The weather is very cold today."),
+    "Sentiment": ("pocket-phi-3-mini", "positive"),
+    "A story": ("pocket-phi-3-mini", "Maria made a little garden"),
+    "Something it cannot know": ("pocket-phi-3-mini", "I do not know that."),
+    "A refusal": ("pocket-phi-3-mini", "ask a doctor"),
+    "Chinese: breakfast": ("pocket-phi-3.5-mini", "6:30到8:00"),
+    "Chinese: what is a small language model?": ("pocket-phi-3.5-mini", "小型语言模型"),
+    "Into Chinese": ("pocket-phi-3.5-mini", "厨房在哪里"),
+    "With a rule": ("pocket-phi-3-mini", "Good day."),
+}
+
+
+def test_every_example_is_answered_well_by_one_of_the_pocket_models():
+    comparison = Compare(["onnx/pocket-phi-3-mini", "onnx/pocket-phi-3.5-mini"], mode="offline")
+    examples = [name for name in comparison.asking.examples.options if name]
+    assert set(examples) == set(RIGHT)
+    for name in examples:
+        comparison.asking.examples.value = name
+        comparison.run()
+        model, words = RIGHT[name]
+        (text,) = (one["text"] for one in comparison.runs[-1]["columns"] if one["model"] == model)
+        assert words in text, (name, text)
+    comparison.close()
