@@ -124,6 +124,15 @@ def errors(tab: Page) -> list[str]:
     return [text for kind in kinds for text in tab.locator(f'[data-mime-type="{kind}"]').all_inner_texts()]
 
 
+def run_heard(tab: Page) -> list[str]:
+    """Run every cell, without an error; returns the addresses that the page asks for, then and later on."""
+    asked: list[str] = []
+    tab.on("request", lambda sent: asked.append(sent.url))
+    run_all(tab)
+    assert errors(tab) == []
+    return asked
+
+
 def picture(tab: Page, file: Path) -> None:
     """The whole notebook from top to bottom as one PNG."""
     tab.locator(".jp-WindowedPanel-outer").evaluate("it => it.scrollTo(0, 0)")

@@ -117,10 +117,7 @@ def keeps_its_runs(tab, home):
 
 def test_text_of_a_model_stays_text(address):
     with lab.page(address, "hostile.ipynb") as tab:
-        asked = []
-        tab.on("request", lambda sent: asked.append(sent.url))
-        lab.run_all(tab)
-        assert lab.errors(tab) == []
+        asked = lab.run_heard(tab)
         tab.get_by_label("Mark differences").check()
         tab.get_by_role("button", name="Run", exact=True).last.dblclick()
         done(tab)

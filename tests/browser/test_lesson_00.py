@@ -120,10 +120,7 @@ def takes_the_quiz(tab):
 
 def test_text_of_a_model_stays_text(address):
     with lab.page(address, "planted.ipynb") as tab:
-        asked = []
-        tab.on("request", lambda sent: asked.append(sent.url))
-        lab.run_all(tab)
-        assert lab.errors(tab) == []
+        asked = lab.run_heard(tab)
         tab.get_by_role("button", name="Send").dblclick()
         tab.get_by_text("Done: 20 tokens.").wait_for()
         assert tab.get_by_text('onerror="window.planted').count() >= 3  # chat, completion and verdict show it as it is

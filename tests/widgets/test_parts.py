@@ -87,3 +87,19 @@ def test_the_better_one_leads_and_few_votes_are_not_sure():
     first, second = ratings(votes[:3])
     assert first.low <= second.high
     assert ratings([]) == []
+
+
+def test_votes_that_all_say_the_same_are_not_certain():
+    one, other = ratings([Vote("a", "b", 1.0)] * 5)
+    assert one.low == float("-inf") and other.high == float("inf")
+    one, other = ratings([Vote("a", "b", 1.0)] * 8)
+    assert one.name == "a" and one.low < one.points < one.high
+
+
+def test_equals_are_hardly_ever_told_apart():
+    """A hundred contests of twenty votes by coin: intervals that do not overlap would claim a difference."""
+    dice, apart = random.Random(5), 0
+    for _ in range(100):
+        first, second = ratings([Vote("a", "b", float(dice.random() < 0.5)) for _ in range(20)])
+        apart += first.low > second.high
+    assert apart <= 8

@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets
 
-from utils.widgets.contest import Rating, Vote, ratings
+from utils.widgets.contest import ENOUGH, Rating, Vote, ratings
 from utils.widgets.panel import button, note, plain_table, text
 
 LETTERS = "ABCD"
@@ -85,4 +85,5 @@ HEAD = ("who", "Elo", "95 % interval", "compared")
 
 
 def _cells(one: Rating) -> tuple[str, str, str, str]:
-    return one.name, f"{one.points:.0f}", f"{one.low:.0f} to {one.high:.0f}", str(one.votes)
+    interval = f"{one.low:.0f} to {one.high:.0f}" if one.votes >= ENOUGH else "too few votes"
+    return one.name, f"{one.points:.0f}", interval, str(one.votes)
