@@ -103,9 +103,10 @@ RECIPES = {
         Recipe(
             "pocket-phi-3.5-moe",
             MINI | {"intermediate_size": 160},
-            steps=900,
-            rate=3e-3,
-            matrix_rate=3e-3,
+            steps=1100,
+            last=100,
+            rate=2e-3,
+            matrix_rate=2e-3,
             grown_from="pocket-phi-3-mini",
             experts=16,
             twin={"intermediate_size": 320},
