@@ -12,7 +12,7 @@ import pytest
 
 from utils.pocket.dialogue import TASKS, conversation, rule_turn
 from utils.pocket.dialogue import task as make
-from utils.pocket.grammar import Document
+from utils.pocket.grammar import SLOT, Document, load, reserve
 from utils.pocket.tasks import Turn
 from utils.pocket.tasks.drills import recall
 from utils.pocket.tasks.languages import CODES, phrasebook
@@ -34,7 +34,7 @@ def test_no_markup_is_left_and_nothing_is_empty(task, held_out):
     for turn in turns(task, held_out=held_out):
         assert turn.reply.strip()
         assert turn.prompt.strip() or task == "prose"
-        if task not in ("booking", "entities", "tool call", "copy"):
+        if task not in ("booking", "entities", "tool call", "more tool calls", "copy"):
             assert not re.search(r"[{}|\[\]]", turn.system + turn.prompt + turn.reply), turn
 
 
@@ -49,6 +49,23 @@ def test_held_out_questions_were_never_trained_on(task):
     train = {turn.prompt for turn in turns(task, 4000)}
     held_out = [turn.prompt for turn in turns(task, 300, held_out=True)]
     assert sum(prompt in train for prompt in held_out) / len(held_out) < 0.01
+
+
+def test_what_only_the_larger_model_is_taught_is_not_held_out_either():
+    """Compared without capitals, spaces and marks, since people type as they like."""
+
+    def plain(wordings):
+        made = (Document(random.Random(i)).expand(wording) for wording in wordings for i in range(40))
+        return {re.sub(r"\W", "", text).lower() for text in made}
+
+    more = load("more")
+    field = {e["id"]: e["prompts"] for e in load("field")["exchange"] if e["category"] == "field"}
+    tools = {t["name"]: t["requests"] for t in load("messages")["tool"]} | {"none": load("messages")["no_tool"]}
+    for theirs, ours in ((field, more["field"]), (tools, more["tools"])):
+        assert set(theirs) == set(ours)
+        for name in theirs:
+            kept = reserve([SLOT.sub(r"\1", wording) for wording in theirs[name]], held_out=True)
+            assert not plain(kept) & plain(SLOT.sub(r"\1", wording) for wording in ours[name]), name
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .grammar import Document, load
 from .tasks import Task, Turn, looking
@@ -59,11 +60,16 @@ LARGER: Mix = ENGLISH | {
     name: (share, ENGLISH[name][1])
     for name, share in {"field": 25, "hut": 9, "unknown": 4, "tool call": 8, "differences": 2}.items()
 }
-LARGER |= {"rules": (8, rules)}
+LARGER |= {
+    "rules": (8, rules),
+    "more field": (10, exchange("field", more=True)),
+    "more tool calls": (4, partial(tool_call, more=True)),
+}
 LARGER_LAST: Mix = LARGER | {
     name: (share, LARGER[name][1])
     for name, share in {
-        "field": 60,
+        "field": 45,
+        "more field": 25,
         "hut": 26,
         "talk": 6,
         "refuse": 4,
@@ -71,7 +77,8 @@ LARGER_LAST: Mix = LARGER | {
         "reading": 42,
         "booking": 9,
         "entities": 4,
-        "tool call": 28,
+        "tool call": 14,
+        "more tool calls": 16,
         "spelling": 16,
         "copy": 8,
     }.items()

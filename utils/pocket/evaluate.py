@@ -27,7 +27,8 @@ from .tasks import Turn
 from .tasks.asking import tagged
 from .tokenizer import ids_of
 
-UNSCORED = ("story", "completion", "prose", "rules")  # no one right answer; of the last, "system rule" is the score
+# Without one right answer; or only for training: what they teach is scored as "system rule", "field" and "tool call".
+UNSCORED = ("story", "completion", "prose", "rules", "more field", "more tool calls")
 MAKERS = {part: name for name, parts in PARTS.items() for part in parts}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 TEXTS = Path(__file__).parent.parent / "data" / "corpus"
-_SLOT = re.compile(r"\{([A-Za-z_]+)(\d*)\}")
+SLOT = re.compile(r"\{([A-Za-z_]+)(\d*)\}")
 _INNERMOST = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -65,7 +65,7 @@ class Document:
         """`template` with every alternative picked and every slot filled."""
         while "[" in template:
             template = _INNERMOST.sub(lambda m: self.choice(m[1].split("|")), template)
-        return _SLOT.sub(lambda m: self.slot(m[1], m[2]), template)
+        return SLOT.sub(lambda m: self.slot(m[1], m[2]), template)
 
     def frame(self, framings: Sequence[str], **texts: str) -> str:
         """One of the framings, with `texts` in its slots as they are.

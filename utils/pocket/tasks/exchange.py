@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from ..grammar import Document, load
+from ..grammar import Document, load, reserve
 from . import Task, Turn
 
 FILES = ("field", "hut", "chat")
@@ -20,12 +20,15 @@ def of_category(category: str) -> tuple[tuple[dict[str, Any], dict[str, list[Any
     return tuple((e, f.get("lists", {})) for f in files for e in f["exchange"] if e["category"] == category)
 
 
-def exchange(category: str, wrap: bool = True) -> Task:
-    """A task that asks one exchange of `category`; with `wrap`, as people type: greetings, please, no question mark."""
+def exchange(category: str, wrap: bool = True, more: bool = False) -> Task:
+    """A task that asks one exchange of `category`; with `wrap`, as people type: greetings, please, no question mark.
+
+    With `more` it is asked in the wordings of `more.toml`, which only the larger model is taught."""
 
     def task(document: Document) -> Turn:
         entry, document.lists = document.choice(of_category(category))
-        prompt = document.expand(document.phrasing(entry["prompts"]))
+        prompts = load("more")[category][entry["id"]] if more else reserve(entry["prompts"], document.held_out)
+        prompt = document.expand(document.choice(prompts))
         if wrap:
             prompt = as_typed(document, prompt)
         replies = tuple(document.expand(reply) for reply in entry["replies"])

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from ..grammar import Document
+from ..grammar import SLOT, Document, load, reserve
 from . import Turn
-from .exchange import capital
+from .exchange import as_typed, capital
 
 DIETS = ("vegetarian", "vegan", "no nuts", "no milk", "gluten-free")
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -73,25 +73,36 @@ def _in_order(text: str, values: list[str]) -> list[str]:
     return sorted((value for value in values if value in text), key=text.index)
 
 
-def tool_call(document: Document) -> Turn:
-    """Two to four tools and a few requests, each answered by one JSON call; or by "none" when no tool fits."""
+def tool_call(document: Document, more: bool = False) -> Turn:
+    """Two to four tools and a few requests, each answered by one JSON call; or by "none" when no tool fits.
+
+    With `more` they are asked in the wordings of `more.toml` too, which only the larger model is taught."""
     messages = document.use("messages")
     offered = document.rng.sample(messages["tool"], document.rng.randint(2, 4))
     lines = "\n".join(f"{t['name']}({', '.join(t['args'])}): {t['description']}" for t in offered)
     count = document.rng.randint(2, 4)
-    first, *then = [_request(Document(document.rng, document.held_out), offered) for _ in range(count)]
+    first, *then = [_request(Document(document.rng, document.held_out), offered, more) for _ in range(count)]
     return replace(first, system=document.frame(messages["tool_prompts"], tools=lines), then=tuple(then))
 
 
-def _request(document: Document, offered: list[dict[str, Any]]) -> Turn:
-    messages = document.use("messages")
+def _request(document: Document, offered: list[dict[str, Any]], more: bool) -> Turn:
+    messages, others = document.use("messages"), load("more")["tools"] if more else {}
     if document.chance(0.12):
-        return Turn("tool call", document.expand(document.phrasing(messages["no_tool"])), "none")
+        return Turn("tool call", document.expand(_wording(document, messages["no_tool"], others.get("none"))), "none")
     tool = document.choice(offered)
-    request = document.expand(document.phrasing(tool["requests"]))
+    request = document.expand(_wording(document, tool["requests"], others.get(tool["name"])))
     values = [document.slot(*_split(slot)) for slot in tool["slots"]]
     arguments = {arg: int(v) if v.isdigit() else v for arg, v in zip(tool["args"], values, strict=True)}
     return Turn("tool call", request, json.dumps({"tool": tool["name"], "arguments": arguments}))
+
+
+def _wording(document: Document, requests: list[str], others: list[str] | None) -> str:
+    """One of the requests that this split may use; where there are `others` in training, of all, as people type."""
+    if not others:
+        return str(document.phrasing(requests))
+    wording = str(document.choice(others if document.chance(0.6) else reserve(requests, held_out=False)))
+    typed = as_typed(document, wording)
+    return typed if SLOT.findall(typed) == SLOT.findall(wording) else wording  # what is asked for must be left
 
 
 def _split(slot: str) -> tuple[str, str]:
