@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": "say what runs on this machine",
     "fetch": "download a real model",
     "serve": "offer the pocket models to OpenAI's, Azure's and Ollama's clients",
+    "rehearse": "measure how fast a real model would be here, without downloading it",
     "catalog": "compare the catalogue with what the services offer today",
     "bench": "measure speed",
     "pocket": "train and evaluate the pocket models",

@@ -30,6 +30,7 @@ _TYPES = {
     "tuple[str, ...]": list,
     "dict[str, str]": dict,
     "dict[str, float]": dict,
+    "dict[str, int]": dict,
 }
 
 
@@ -82,6 +83,7 @@ class Model:
     gigabytes: dict[str, float] = field(default_factory=dict)  # route -> download, where its makers say how large it is
     stand_in: str | None = None
     ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
+    shape: dict[str, int] = field(default_factory=dict)  # of its published configuration, by Transformers' names
 
     def needs_gb(self, context: int = TALK) -> float | None:
         """Memory for the smallest download and a context of so many tokens, in GB; None where one is not known."""

@@ -177,6 +177,21 @@ def _serve(argv: list[str]) -> int:
     return 0
 
 
+def _rehearse(argv: list[str]) -> int:
+    from utils.rehearse import rehearse
+    from utils.rehearse.forms import FORMS
+
+    parser = _parser("rehearse", "Measure what a real model would do here, on one of its shape with random weights.")
+    parser.add_argument("model", nargs="?", default="phi-3.5-mini", help="a name of the catalogue (phi-3.5-mini)")
+    forms = ", ".join(map(str, FORMS))
+    parser.add_argument("--route", dest="form", default=str(FORMS[0]), metavar="FORM", help=f"one of: {forms}")
+    parser.add_argument("--layers", type=int, metavar="N", help="estimate from models of N and of half as many layers")
+    parser.add_argument("--keep", metavar="DIR", help="keep the model in this new or empty folder")
+    given = parser.parse_args(argv)
+    print(rehearse(given.model, given.form, layers=given.layers, keep=given.keep, say=_note))
+    return 0
+
+
 def _catalog(argv: list[str]) -> int:
     from utils.backends.drift import check
 
@@ -199,6 +214,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "doctor": _doctor,
     "fetch": _fetch,
     "serve": _serve,
+    "rehearse": _rehearse,
     "catalog": _catalog,
     "bench": _bench,
     "pocket": _pocket,

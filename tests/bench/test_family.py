@@ -8,16 +8,13 @@ from utils import pocket
 from utils.bench import family
 
 
-def test_a_child_measures_one_model_on_one_route():
-    ballast = bytearray(400_000_000)  # what this process has does not count
-    figures = family._run("onnx", "pocket-phi-3-mini", 1)
-    assert len(figures["speeds"]) == 1 and figures["speeds"][0] > 0
-    assert 50 < figures["megabytes"] < len(ballast) / 1e6
-
-
-def test_a_route_without_such_models_is_left_out():
-    """It said so in the child's process."""
-    assert family.child("mlx", "pocket-phi-3.5-vision", 0) == {}
+def test_one_model_on_one_route_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(family, "RUNS", 2)
+    names, routes = ["pocket-phi-3-mini", "pocket-phi-3.5-vision"], ["mlx", "not installed"]
+    figures = family.measure(names, routes)
+    assert set(figures) == {("pocket-phi-3-mini", "mlx")}, "mlx has no models that see"
+    measured = figures["pocket-phi-3-mini", "mlx"]
+    assert len(measured["speeds"]) == 2 and measured["megabytes"] > 50 and "tokens/s" in capsys.readouterr().out
 
 
 def linked(name: str) -> str:

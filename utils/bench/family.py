@@ -10,8 +10,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +17,7 @@ from typing import Any, cast
 import psutil
 
 import utils
+from utils.alone import Question, ask, peak_memory
 from utils.backends.local import LocalBackend
 from utils.core import as_messages
 from utils.errors import Unsupported
@@ -34,30 +33,6 @@ TASKS = ("field", "hut", "reading", "booking", "spelling")  # ten prompts of eac
 Figures = dict[tuple[str, str], dict[str, Any]]  # (model, route): {"speeds": tokens/s of each run, "megabytes": peak}
 
 
-def child(route: str, name: str, runs: int) -> dict[str, Any]:
-    """Decode speeds of `runs` answers of TOKENS tokens after a warm-up, and the process's peak resident memory; nothing
-    where the route has no such models."""
-    try:
-        backend: Any = utils.connect(route, name, mode="offline")
-    except Unsupported:
-        return {}
-    backend.force_length = True
-    answers = [utils.complete(backend, PROMPT, utils.Options(max_tokens=TOKENS)) for _ in range(runs + 1)]
-    return {"speeds": [answer.tokens_per_s for answer in answers[1:]], "megabytes": _peak() / 1e6}
-
-
-def _peak() -> float:
-    """Peak resident memory of this process in bytes."""
-    if sys.platform == "win32":
-        return float(psutil.Process().memory_info().peak_wset)
-    if sys.platform == "linux":  # getrusage counts what the parent had before this program was started in its copy
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return 1024 * float(status.split("VmHWM:")[1].split()[0])
-    import resource
-
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
 def measure(names: Sequence[str] = NAMES, routes: Sequence[str] = ROUTES) -> Figures:
     """Every model on every route that is installed; memory comes from a process that answers once."""
     figures: Figures = {}
@@ -66,17 +41,14 @@ def measure(names: Sequence[str] = NAMES, routes: Sequence[str] = ROUTES) -> Fig
         if route not in there:
             continue
         for name in names:
-            if not _run(route, name, 0):  # exported now, if it was not yet
+            try:  # the model is exported now, if it was not yet
+                memory = peak_memory(route, name, Question(PROMPT, TOKENS), "offline")
+            except Unsupported:  # the route has no such models
                 continue
-            figures[name, route] = _run(route, name, RUNS) | {"megabytes": _run(route, name, 0)["megabytes"]}
-            print(f"{name:22} {route:13} {statistics.median(figures[name, route]['speeds']):6.0f} tokens/s", flush=True)
+            (asked,) = ask(route, name, [Question(PROMPT, TOKENS, RUNS)], "offline")
+            figures[name, route] = {"speeds": asked.tokens_per_s, "megabytes": memory / 1e6}
+            print(f"{name:22} {route:13} {statistics.median(asked.tokens_per_s):6.0f} tokens/s", flush=True)
     return figures
-
-
-def _run(route: str, name: str, runs: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "utils.bench.family", route, name, str(runs)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def agreement(name: str, route: str) -> dict[str, float]:
@@ -166,7 +138,3 @@ def write(figures: Figures) -> None:
         f"the memory is that of a process that answers once.\n\n{speed_table(figures)}"
     )
     README.write_text(before + HEAD + made + TAIL + after, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    print(json.dumps(child(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

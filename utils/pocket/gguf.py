@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import ml_dtypes  # noqa: F401 - comes with onnx; numpy then knows bfloat16, in which a learner may have saved a model
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -38,9 +39,11 @@ BLOCK = {  # llama.cpp's phi3 has fused matrices and the rotary order of Transfo
 }
 
 
-def write(folder: Path, file: Path, kind: str) -> None:
-    """Write the Phi-3 or Phi-3.5-MoE model in `folder` to `file`; `kind` is "f32", "q8_0" or "q4_0"."""
+def write(folder: Path, file: Path, kind: str, again: int = 0) -> None:
+    """Write the Phi-3 or Phi-3.5-MoE model in `folder` to `file`; `kind` is "f32", "q8_0" or "q4_0". For a rehearsal
+    the last layer of a Phi-3 is written `again` so many times."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["num_hidden_layers"] += again
     experts = config.get("num_local_experts")
     writer = gguf.GGUFWriter(file, "phimoe" if experts else "phi3")
     writer.add_name(f"{folder.name} (phi-3)")
@@ -52,10 +55,15 @@ def write(folder: Path, file: Path, kind: str) -> None:
         writer.add_expert_count(experts)
         writer.add_expert_used_count(config["num_experts_per_tok"])
         for name, value in moe_gguf.tensors(given):
-            _tensor(writer, name, value, kind)
+            writer.add_tensor(name, *_numbers(name, value, kind))
     else:
-        for name, value in given.items():
-            _tensor(writer, _tensor_name(name), value, kind)
+        last = config["num_hidden_layers"] - again - 1
+        for name, value in ((_tensor_name(name), value) for name, value in given.items()):
+            numbers = _numbers(name, value, kind)
+            writer.add_tensor(name, *numbers)
+            for by in range(1, again + 1):
+                if name.startswith(f"blk.{last}."):
+                    writer.add_tensor(name.replace(f"blk.{last}.", f"blk.{last + by}."), *numbers)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -102,13 +110,13 @@ def _tokenizer(writer: gguf.GGUFWriter, folder: Path) -> None:
     writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
 
 
-def _tensor(writer: gguf.GGUFWriter, name: str, value: np.ndarray, kind: str) -> None:
+def _numbers(name: str, value: np.ndarray, kind: str) -> tuple[np.ndarray, None, gguf.GGMLQuantizationType | None]:
+    """The numbers as `kind` stores them, their shape (that of the array) and the type, where it is not float32."""
     numbers = np.ascontiguousarray(value.astype(np.float32))
     if kind == "f32" or numbers.ndim == 1 or moe_gguf.ROUTER in name:  # few numbers, and llama.cpp wants them exact
-        writer.add_tensor(name, numbers)
-        return
+        return numbers, None, None
     quantised = gguf.GGMLQuantizationType[kind.upper()]
-    writer.add_tensor(name, gguf.quantize(numbers, quantised), raw_dtype=quantised)
+    return gguf.quantize(numbers, quantised), None, quantised
 
 
 def _tensor_name(name: str) -> str:

@@ -1,0 +1,99 @@
+"""The forms in which a model can be rehearsed, and how each is made of two layers of noise."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from utils.errors import ExportFailed, Unsupported
+from utils.pocket import builder
+from utils.rehearse import noise
+from utils.roofline import Load
+
+# Bytes in memory and on the disk for each parameter, with what goes beside it; the builder's word table is in 32 bit.
+BYTES = {"int4": 0.75, "fp32": 4.1, "q4_0": 0.6, "q8_0": 1.1, "f32": 4.1, "bf16": 2.1}
+READ = {"int4": 0.625, "fp32": 4, "q4_0": 0.5625, "q8_0": 1.0625, "f32": 4, "bf16": 2}  # with the scales of 32 weights
+BUILDING = 9.0  # bytes of memory for each parameter of two layers, while those are turned into another form
+SPARE = 1.2  # times what is needed
+
+
+@dataclass(frozen=True)
+class Form:
+    """A route and a precision, written as "onnx-int4"."""
+
+    route: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.route}-{self.precision}"
+
+
+FORMS = [Form("onnx", "int4"), Form("onnx", "fp32"), Form("transformers", "bf16"), Form("transformers", "fp32")]
+FORMS += [Form("llama.cpp", precision) for precision in ("q4_0", "q8_0", "f32")]
+
+
+def named(text: str) -> Form:
+    """The form of that name; of a route alone the first. Raises Unsupported."""
+    for form in FORMS:
+        if text in (str(form), form.route):
+            return form
+    raise Unsupported(f"No rehearsal as {text!r}. There are: {', '.join(map(str, FORMS))}.")
+
+
+def parameters(shape: Mapping[str, int]) -> int:
+    """Of a Phi-3 of that shape."""
+    width, inner = shape["hidden_size"], shape["intermediate_size"]
+    head = width // shape["num_attention_heads"]
+    attention = width * head * 2 * (shape["num_attention_heads"] + shape["num_key_value_heads"])
+    layer = attention + 3 * width * inner + 2 * width
+    return shape["num_hidden_layers"] * layer + (2 * shape["vocab_size"] + 1) * width
+
+
+def load(shape: Mapping[str, int], form: Form) -> Load:
+    """What one token asks of the machine after a short prompt."""
+    working = parameters(shape) - shape["vocab_size"] * shape["hidden_size"]  # of the word table one row is read
+    return Load(READ[form.precision] * working, working)
+
+
+def check_room(shape: Mapping[str, int], form: Form, home: Path) -> None:
+    """Raises ExportFailed when `home` or the memory have too little room for a model of that shape."""
+    made = parameters(dict(shape) | {"num_hidden_layers": noise.MADE})
+    size = BYTES[form.precision] * parameters(shape) * SPARE
+    disk, memory = size + builder.ROOM * 2 * made, max(size, BUILDING * made)
+    free, available = shutil.disk_usage(home).free, psutil.virtual_memory().available
+    for what, needed, there in (("disk", disk, free), ("memory", memory, available)):
+        if there < needed:
+            raise ExportFailed(
+                f"The rehearsal needs {needed / 1e9:,.0f} GB of {what}, and {there / 1e9:,.0f} GB are free. "
+                "Rehearse fewer layers" + (", or set SLM_CACHE to a folder on another disk." * (what == "disk") or ".")
+            )
+
+
+def base(shape: Mapping[str, int], form: Form, scratch: Path) -> Path:
+    """A folder in `scratch` of which `deepen` makes models of any depth. Raises ExportFailed."""
+    source = scratch / "two-layers"
+    bytes_ = noise.base(shape, source)
+    if form.route != "onnx":
+        return source
+    exported = scratch / "two-layers-onnx"
+    builder.build(source, f"onnx-{form.precision}", exported, bytes_)
+    shutil.rmtree(source)
+    return exported
+
+
+def deepen(source: Path, form: Form, target: Path, layers: int) -> None:
+    """Writes the model with so many layers into the new folder `target`."""
+    if form.route == "onnx":
+        shutil.copytree(source, target)
+        noise.repeat_onnx(target, layers)
+    elif form.route == "llama.cpp":
+        from utils.pocket import gguf
+
+        target.mkdir()
+        gguf.write(source, target / f"{target.name}-{form.precision}.gguf", form.precision, layers - noise.MADE)
+    else:
+        noise.repeat_safetensors(source, target, layers)
