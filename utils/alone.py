@@ -51,8 +51,19 @@ def ask(route: str, model: str, questions: Sequence[Question], mode: str = "auto
 def peak_memory(route: str, model: str, question: Question, mode: str = "auto") -> int:
     """Bytes resident at most while the question is asked. Raises as `ask`."""
     seen: list[int] = []
-    _run(route, model, [question], mode, lambda process: seen.append(_peak(process)))
+    _run(route, model, [question], mode, lambda process: seen.append(peak_of(process)))
     return seen[0]
+
+
+def peak_of(process: subprocess.Popen[Any]) -> int:
+    """Bytes resident at most in a process and those that it started, until it ends."""
+    tree, peak = psutil.Process(process.pid), 0
+    while process.poll() is None:
+        with suppress(psutil.Error):
+            everyone = [tree, *tree.children(recursive=True)]
+            peak = max(peak, sum(one.memory_info().rss for one in everyone))
+        time.sleep(EVERY)
+    return peak
 
 
 def _run(
@@ -71,16 +82,6 @@ def _run(
             return said.read().splitlines()[-1]
         kind, _, words = (trouble.read().strip().splitlines() or ["it ended without a word"])[-1].partition(": ")
         raise (Unsupported if kind == Unsupported.__name__ else BackendError)(words or kind)
-
-
-def _peak(process: subprocess.Popen[str]) -> int:
-    tree, peak = psutil.Process(process.pid), 0
-    while process.poll() is None:
-        with suppress(psutil.Error):
-            everyone = [tree, *tree.children(recursive=True)]
-            peak = max(peak, sum(one.memory_info().rss for one in everyone))
-        time.sleep(EVERY)
-    return peak
 
 
 def _answers(route: str, model: str, mode: Any, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ from importlib import import_module
 
 from utils.bench.rows import Row, as_json, as_table
 
-PARTS = ("starts", "streams", "large", "lessons", "server", "rehearsal")
+PARTS = ("starts", "streams", "large", "lessons", "server", "costs", "rehearsal")
 __all__ = ["PARTS", "Row", "as_json", "as_table", "run"]
 
 
 def run(pairs: int = 9, parts: tuple[str, ...] = PARTS) -> list[Row]:
-    """Measures all of it, in some fifteen minutes, or the named parts. Raises BackendError when there is no model."""
+    """Measures all of it, in some twenty minutes, or the named parts. Raises BackendError when there is no model."""
     measured: list[Row] = []
     for part in parts:
         rows: Callable[[int], list[Row]] = import_module(f"utils.bench.{part}").rows

@@ -1,0 +1,158 @@
+"""What the course's own tools cost and how far they can be trusted: memory, widget, sweeps, comparisons."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import onnxruntime_genai as og
+
+from utils.alone import peak_of
+from utils.backends.onnx import OnnxBackend
+from utils.bench import starts, streams
+from utils.bench.rows import Row
+from utils.compare import sweep
+from utils.core import Options, complete
+from utils.measure import compare, summary
+from utils.pocket import export, folder
+
+LIMIT_US = 3.0  # microseconds that a token may cost the compare widget
+ANSWER, PER_S = 4000, 1000  # tokens of a long answer, and how many come in a second
+SHORT = Options(max_tokens=4)
+REPEATED = 40  # comparisons of a thing with itself, and with the same thing 3 % slower
+ROUTES = ("onnx", "llama.cpp", "transformers")
+IN_TURN = """
+import sys, utils
+for route in sys.argv[1:]:
+    backend = utils.connect(route, mode="offline")
+    utils.complete(backend, "What is an SLM?")
+    backend.close()
+"""
+
+
+def rows(pairs: int) -> list[Row]:
+    """Takes some minutes."""
+    few = max(2, pairs // 3)
+    return [
+        *memory(few),
+        Row("a token into the compare widget ÷ 3 µs", "µs", compare(widget_us, lambda: LIMIT_US, pairs), "most", 1.0),
+        Row("bytes sent for twice the answer ÷ twice the bytes", "MB", summary([wire()] * 6), "most", 1.1),
+        *sweeps(few),
+        *trust(),
+    ]
+
+
+def memory(pairs: int) -> list[Row]:
+    """Of whole processes, in MB."""
+    script = str(export.made(folder(streams.MODEL), "onnx-fp32"))
+    ask = [sys.executable, "-m", "utils", "ask", "--mode", "offline", "--max-tokens", "64", streams.PROMPT]
+    bare = [sys.executable, "-c", starts.BARE, script, streams.PROMPT]
+    beside = compare(lambda: _megabytes(ask), lambda: _megabytes(bare), pairs)
+    turns = [[sys.executable, "-c", IN_TURN, *routes] for routes in (ROUTES, ROUTES[-1:])]
+    in_turn = compare(lambda: _megabytes(turns[0]), lambda: _megabytes(turns[1]), pairs)
+    return [
+        Row("peak memory of `ask` ÷ of a bare script", "MB", beside, "most", 1.02),
+        Row("three routes one after another ÷ the largest alone", "MB", in_turn, "most", 1.1),
+    ]
+
+
+def _megabytes(command: list[str]) -> float:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        return peak_of(process) / 1e6
+
+
+def widget_us() -> float:
+    """Microseconds for each token of an answer that comes at PER_S tokens/s, the messages to the page included."""
+    return _written(ANSWER)[0] / ANSWER * 1e6
+
+
+def wire() -> tuple[float, float]:
+    """Megabytes sent for an answer, and twice those for half of it."""
+    return _written(ANSWER)[1] / 1e6, 2 * _written(ANSWER // 2)[1] / 1e6
+
+
+def _written(tokens: int) -> tuple[float, int]:
+    """Seconds and bytes that writing so many tokens takes. The page's clock is that of the tokens."""
+    from ipywidgets.widgets import widget
+
+    from utils.widgets.growing import Growing
+
+    sent, number = [0], [0]
+    usual = widget.Widget._send
+    widget.Widget._send = lambda self, msg, buffers=None: sent.append(len(json.dumps(msg, default=str)))
+    try:
+        view = Growing(lambda: number[0] / PER_S)
+        start = time.perf_counter()
+        for number[0] in range(tokens):
+            view.add(" word")
+        view.flush()
+        return time.perf_counter() - start, sum(sent)
+    finally:
+        widget.Widget._send = usual
+
+
+def sweeps(pairs: int) -> list[Row]:
+    """Short prompts by the hundred."""
+    prompts = [f"What is {i} + {i + 1}?" for i in range(1000)]
+
+    def each(count: int) -> float:
+        start = time.perf_counter()
+        sweep("onnx", prompts[:count], SHORT, mode="offline", progress=False)
+        return (time.perf_counter() - start) / count * 1000
+
+    linear = compare(lambda: each(1000), lambda: each(100), pairs)
+    with closing(OnnxBackend(streams.pocket("onnx-fp32"))) as backend:
+        ours = _rate(lambda prompt: complete(backend, prompt, SHORT), prompts[:100])
+        naive = _rate(lambda prompt: _naive(backend, prompt), prompts[:100])
+        result = compare(ours, naive, 3 * pairs)
+    return [
+        Row("a prompt among 1,000 ÷ among 100", "ms", linear, "most", 1.1),
+        Row("short prompts ÷ a generator built for each", "1/s", result, "least", 3.0),
+    ]
+
+
+def _rate(ask: Callable[[str], object], prompts: list[str]) -> Callable[[], float]:
+    def rate() -> float:
+        start = time.perf_counter()
+        for prompt in prompts:
+            ask(prompt)
+        return len(prompts) / (time.perf_counter() - start)
+
+    return rate
+
+
+def _naive(backend: OnnxBackend, prompt: str) -> Any:
+    """As the tutorials have it: parameters and a generator for each prompt."""
+    params = og.GeneratorParams(backend._model)
+    params.set_search_options(max_length=backend.context)
+    generator = og.Generator(backend._model, params)
+    generator.append_tokens(backend.prompt_ids([{"role": "user", "content": prompt}]))
+    for _ in range(SHORT.max_tokens):
+        if not generator.is_done():
+            generator.generate_next_token()
+    return backend._tokenizer.decode(generator.get_sequence(0))
+
+
+def trust() -> list[Row]:
+    """How often `compare` sees a difference where there is none, and misses one of 3 %."""
+
+    def work(steps: int) -> Callable[[], float]:
+        def seconds() -> float:
+            start = time.perf_counter()
+            sum(range(steps))
+            return time.perf_counter() - start
+
+        return seconds
+
+    usual, slower = work(100_000), work(103_000)
+    alarms = sum(compare(usual, usual, 36).differs for _ in range(REPEATED)) / REPEATED
+    missed = sum(not compare(slower, usual, 36).differs for _ in range(REPEATED)) / REPEATED
+    return [
+        Row("share of A/A comparisons called different", "share", summary([(alarms, 1.0)] * 6), "most", 0.05),
+        Row("share of 3 % slow-downs that were missed", "share", summary([(missed, 1.0)] * 6), "most", 0.05),
+    ]
