@@ -120,11 +120,18 @@ def _bench(argv: list[str]) -> int:
         help="pairs of runs (default 9; four times as many for the short ones)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        choices=bench.TOOLS,
+        help="only compare our figure with what this tool's own method gives; may be given several times",
+    )
     parser.add_argument("part", nargs="*", help=f"what to measure: {', '.join(bench.PARTS)} (default: all)")
     given = parser.parse_args(argv)
     if wrong := set(given.part) - set(bench.PARTS):
         parser.error(f"there is no part {wrong.pop()!r}; there are: {', '.join(bench.PARTS)}")
-    rows = bench.run(given.pairs, tuple(given.part) or bench.PARTS)
+    rows = bench.run(given.pairs, tuple(given.part) or bench.PARTS * (not given.against), tuple(given.against))
     print(bench.as_json(rows) if given.json else bench.as_table(rows))
     return int(any(row.kept is False for row in rows))
 

@@ -5,24 +5,25 @@ import sys
 
 import pytest
 
-from utils import cli
+from utils import bench, cli
 from utils.backends.onnx import OnnxBackend
 from utils.backends.transformers import TransformersBackend
-from utils.bench import lessons, rows, server, starts, streams
+from utils.bench import agreement, costs, lessons, rehearsal, rows, server, starts, streams
 from utils.core import Options
 from utils.measure import summary
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(streams, "TOKENS", 20)
+    for part in (streams, agreement):
+        monkeypatch.setattr(part, "TOKENS", 20)
 
 
 def test_both_loops_and_the_script_make_the_tokens_they_count():
     backend = OnnxBackend(streams.pocket("onnx-fp32"))
     for speed in (streams.stream(backend), streams.whole(backend), streams.onnx_loop(backend)):
         assert speed() > 0
-    assert streams.onnx_script(backend)() > 0
+    assert agreement.onnx_script(backend)() > 0
 
 
 def test_transformers_helper_makes_the_same_ids_as_our_loop():
@@ -33,7 +34,7 @@ def test_transformers_helper_makes_the_same_ids_as_our_loop():
     assert ids == list(backend.generate(backend.prompt_ids(streams.MESSAGES), Options(max_tokens=20)))
 
 
-@pytest.mark.parametrize("beside", [streams.beside_llama_cpp, streams.beside_openvino])
+@pytest.mark.parametrize("beside", [agreement.beside_llama_cpp, agreement.beside_openvino, agreement.beside_optimum])
 def test_other_runtimes_say_their_own_speed(beside):
     row = beside(1)
     assert row.result.ours > 0 and row.result.theirs > 0 and row.promise == "within 3%"
@@ -75,6 +76,56 @@ def test_the_work_of_a_notebook_is_the_time_of_its_cells(tmp_path):
     cells = [cell("import time"), cell("time.sleep(0.3)"), cell("time.sleep(60)", "nbval-skip")]
     (tmp_path / "00_x.ipynb").write_text(json.dumps({"cells": cells}))
     assert 0.3 < lessons._work_s(tmp_path / "00_x.ipynb") < 30
+
+
+def test_what_the_widget_costs_is_measured_with_the_messages_it_sends(monkeypatch):
+    monkeypatch.setattr(costs, "ANSWER", 400)
+    sent, twice_half = costs.wire()
+    assert 0 < costs.widget_us() < 1000 and 0.002 < sent < 1 and sent == pytest.approx(twice_half, rel=0.5)
+
+
+def test_a_sweep_and_the_naive_loop_answer_the_same_prompts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(costs, "sweep", lambda *args, **named: asked.append(len(args[1])))
+    linear, reuse = costs.sweeps(1)
+    assert asked == [1000, 100] * 2 and linear.at == "most"
+    assert reuse.result.ours > 0 and reuse.result.theirs > 0 and reuse.at == "least"
+
+
+def test_whole_processes_are_weighed():
+    heavy, light = (
+        costs._megabytes([sys.executable, "-c", f"x = bytearray({n}); import time; time.sleep(0.2)"])
+        for n in (200_000_000, 1)
+    )
+    assert 150 < heavy - light < 250
+
+
+def test_trust_counts_false_alarms_and_what_was_missed(monkeypatch):
+    monkeypatch.setattr(costs, "REPEATED", 4)
+    alarms, missed = costs.trust()
+    assert {alarms.result.ours, missed.result.ours} <= {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_predictions_are_compared_with_what_is_measured_then(monkeypatch, tiny):
+    for name in ("SMALLER", "MINI"):
+        monkeypatch.setattr(rehearsal, name, tiny)
+    monkeypatch.setattr(rehearsal, "predict", lambda machine, known, speed, other: speed)
+    unseen, deeper = rehearsal.rows(1)
+    assert unseen.result.ours > 0 and deeper.result.theirs > 0 and unseen.promise == deeper.promise == "within 20%"
+
+
+def test_one_tool_alone_can_be_asked_for(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setitem(agreement.AGAINST, "ort", lambda pairs: asked.append(pairs) or row(1.0, "within", 0.03))
+    assert cli.main(["bench", "--against", "ort", "--pairs", "3"]) == 0 and asked == [3]
+
+    def missing(pairs):
+        raise ModuleNotFoundError(name="openvino_genai")
+
+    monkeypatch.setitem(agreement.AGAINST, "openvino", missing)
+    assert cli.main(["bench", "--against", "openvino"]) == 1
+    assert "needs the package openvino_genai, which is missing" in capsys.readouterr().err
+    assert tuple(agreement.AGAINST) == bench.TOOLS
 
 
 def row(ratio, at="", target=0.0):

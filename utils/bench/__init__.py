@@ -10,15 +10,23 @@ from collections.abc import Callable
 from importlib import import_module
 
 from utils.bench.rows import Row, as_json, as_table
+from utils.errors import NotInstalled
 
-PARTS = ("starts", "streams", "large", "lessons", "server", "costs", "rehearsal")
-__all__ = ["PARTS", "Row", "as_json", "as_table", "run"]
+PARTS = ("starts", "streams", "agreement", "large", "lessons", "server", "costs", "rehearsal")
+TOOLS = ("ort", "llama-bench", "openvino", "optimum")
+__all__ = ["PARTS", "TOOLS", "Row", "as_json", "as_table", "run"]
 
 
-def run(pairs: int = 9, parts: tuple[str, ...] = PARTS) -> list[Row]:
-    """Measures all of it, in some twenty minutes, or the named parts. Raises BackendError when there is no model."""
+def run(pairs: int = 9, parts: tuple[str, ...] = PARTS, against: tuple[str, ...] = ()) -> list[Row]:
+    """Measures all of it, in some twenty minutes, or the named parts, and our figures beside those of tools. Raises
+    BackendError when there is no model, NotInstalled where a tool's library is missing."""
     measured: list[Row] = []
     for part in parts:
         rows: Callable[[int], list[Row]] = import_module(f"utils.bench.{part}").rows
         measured += rows(pairs)
+    for tool in against:
+        try:
+            measured.append(import_module("utils.bench.agreement").AGAINST[tool](pairs))
+        except ModuleNotFoundError as error:
+            raise NotInstalled(f"Comparing with {tool} needs the package {error.name}, which is missing.") from None
     return measured

@@ -1,15 +1,14 @@
-"""What our stream costs: beside a runtime's own bare loop, its own helper, and its own idea of its speed.
+"""What our stream costs: beside a runtime's own bare loop and its own helper.
 
 Both sides decode TOKENS tokens from the same ids, kept from ending early, and return tokens/s.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import onnxruntime_genai as og
@@ -36,21 +35,15 @@ def pocket(form: export.Form | None = None) -> Target:
 
 
 def rows(pairs: int) -> list[Row]:
-    """ONNX Runtime GenAI, Transformers, llama.cpp and OpenVINO, where they are installed."""
-    backend = OnnxBackend(pocket("onnx-fp32"))
-    ours, raw, script = stream(backend), onnx_loop(backend), onnx_script(backend)
-    measured = [
-        Row("our stream ÷ raw ONNX Runtime GenAI loop", "tokens/s", compare(ours, raw, 4 * pairs), "least", 0.98),
-        Row("control: the raw loop ÷ itself", "tokens/s", compare(raw, raw, 4 * pairs)),
-        Row("our figure ÷ ONNX Runtime GenAI's script", "tokens/s", compare(ours, script, 4 * pairs), "within", 0.03),
-    ]
-    backend.close()
-    others: list[Callable[[int], Row]] = [beside_transformers, beside_llama_cpp, beside_openvino]
-    for other in others:
-        try:
-            measured.append(other(pairs))
-        except ModuleNotFoundError:  # an optional package: nothing to compare with
-            continue
+    """ONNX Runtime GenAI and, where it is installed, Transformers."""
+    with closing(OnnxBackend(pocket("onnx-fp32"))) as backend:
+        ours, raw = stream(backend), onnx_loop(backend)
+        measured = [
+            Row("our stream ÷ raw ONNX Runtime GenAI loop", "tokens/s", compare(ours, raw, 4 * pairs), "least", 0.98),
+            Row("control: the raw loop ÷ itself", "tokens/s", compare(raw, raw, 4 * pairs)),
+        ]
+    with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
+        measured.append(beside_transformers(pairs))
     return measured
 
 
@@ -83,7 +76,7 @@ def onnx_loop(backend: OnnxBackend) -> Speed:
     """The library's bare loop, timed from the first text to the end of the last token."""
 
     def speed() -> float:
-        generator = _generator(backend)
+        generator = prompted(backend)
         decoder = backend._tokenizer.create_stream()
         generator.generate_next_token()
         text = [decoder.decode(generator.get_next_tokens()[0])]
@@ -96,23 +89,7 @@ def onnx_loop(backend: OnnxBackend) -> Speed:
     return speed
 
 
-def onnx_script(backend: OnnxBackend) -> Speed:
-    """As ONNX Runtime GenAI's `benchmark_e2e.py` has it: one over the mean time of a step, the first left out."""
-
-    def speed() -> float:
-        generator = _generator(backend)
-        generator.generate_next_token()
-        steps = []
-        while not generator.is_done():
-            start = time.perf_counter()
-            generator.generate_next_token()
-            steps.append(time.perf_counter() - start)
-        return len(steps) / sum(steps)
-
-    return speed
-
-
-def _generator(backend: OnnxBackend) -> Any:
+def prompted(backend: OnnxBackend) -> Any:
     ids = backend.prompt_ids(MESSAGES)
     params = og.GeneratorParams(backend._model)
     params.set_search_options(max_length=len(ids) + TOKENS, min_length=len(ids) + TOKENS)
@@ -163,44 +140,3 @@ def transformers_helper(backend: Any) -> tuple[Speed, list[int]]:
         return TOKENS / seconds
 
     return speed, made
-
-
-def beside_llama_cpp(pairs: int) -> Row:
-    """Our figure beside the timings that llama.cpp gives with the last event of a stream.
-
-    Streaming itself costs its server some 10 % with so small a model: an answer in one piece is no fair comparison.
-    """
-    from utils.backends.llama_cpp import LlamaCppBackend
-
-    with closing(LlamaCppBackend(pocket("gguf-f32"))) as backend:
-        ids = backend.prompt_ids(MESSAGES)
-
-        def theirs() -> float:
-            asked = {"prompt": ids, "n_predict": TOKENS, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
-            connection, answer = backend._open("/completion", asked | {"stream": True, "return_tokens": True})
-            with closing(connection):
-                last = [line for line in answer if line.startswith(b"data: ")][-1]
-            return float(json.loads(last[6:])["timings"]["predicted_per_second"])
-
-        result = compare(stream(backend), theirs, pairs)
-    return Row("our figure ÷ llama.cpp's own timings of a stream", "tokens/s", result, "within", 0.03)
-
-
-def beside_openvino(pairs: int) -> Row:
-    """Our figure beside OpenVINO GenAI's `PerfMetrics`."""
-    import numpy as np
-    import openvino as ov
-
-    from utils.backends.openvino import OpenVinoBackend
-
-    with closing(OpenVinoBackend(pocket("openvino-fp32"))) as backend:
-        prompt = ov.Tensor(np.array([backend.prompt_ids(MESSAGES)], np.int64))
-
-        def theirs() -> float:
-            config = backend._pipeline.get_config()
-            config.max_new_tokens, config.ignore_eos = TOKENS, True
-            [result] = backend._pipeline.generate([prompt], [config])
-            return 1000 / float(result.perf_metrics.get_tpot().mean)
-
-        result = compare(stream(backend), theirs, pairs)
-    return Row("our figure ÷ OpenVINO GenAI's PerfMetrics", "tokens/s", result, "within", 0.03)

@@ -1,0 +1,134 @@
+"""Our figure of a speed beside what a runtime's own benchmark says of the same work."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Any
+
+from utils.backends.onnx import OnnxBackend
+from utils.bench.rows import Row
+from utils.bench.streams import MESSAGES, TOKENS, Speed, pocket, prompted, stream
+from utils.measure import compare, summary
+
+
+def rows(pairs: int) -> list[Row]:
+    """Beside every tool whose library is installed."""
+    measured = []
+    for beside in AGAINST.values():
+        with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
+            measured.append(beside(pairs))
+    return measured
+
+
+def beside_ort(pairs: int) -> Row:
+    """Our figure beside that of ONNX Runtime GenAI's script."""
+    with closing(OnnxBackend(pocket("onnx-fp32"))) as backend:
+        result = compare(stream(backend), onnx_script(backend), 4 * pairs)
+    return Row("our figure ÷ ONNX Runtime GenAI's script", "tokens/s", result, "within", 0.03)
+
+
+def onnx_script(backend: OnnxBackend) -> Speed:
+    """As ONNX Runtime GenAI's `benchmark_e2e.py` has it: one over the mean time of a step, the first left out."""
+
+    def speed() -> float:
+        generator = prompted(backend)
+        generator.generate_next_token()
+        steps = []
+        while not generator.is_done():
+            start = time.perf_counter()
+            generator.generate_next_token()
+            steps.append(time.perf_counter() - start)
+        return len(steps) / sum(steps)
+
+    return speed
+
+
+def beside_llama_cpp(pairs: int) -> Row:
+    """Our figure beside the timings that llama.cpp gives with the last event of a stream.
+
+    Streaming itself costs its server some 10 % with so small a model: an answer in one piece is no fair comparison.
+    """
+    from utils.backends.llama_cpp import LlamaCppBackend
+
+    with closing(LlamaCppBackend(pocket("gguf-f32"))) as backend:
+        ids = backend.prompt_ids(MESSAGES)
+
+        def theirs() -> float:
+            asked = {"prompt": ids, "n_predict": TOKENS, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
+            connection, answer = backend._open("/completion", asked | {"stream": True, "return_tokens": True})
+            with closing(connection):
+                last = [line for line in answer if line.startswith(b"data: ")][-1]
+            return float(json.loads(last[6:])["timings"]["predicted_per_second"])
+
+        result = compare(stream(backend), theirs, pairs)
+    return Row("our figure ÷ llama.cpp's own timings of a stream", "tokens/s", result, "within", 0.03)
+
+
+def beside_openvino(pairs: int) -> Row:
+    """Our figure beside OpenVINO GenAI's `PerfMetrics`."""
+    import numpy as np
+    import openvino as ov
+
+    from utils.backends.openvino import OpenVinoBackend
+
+    with closing(OpenVinoBackend(pocket("openvino-fp32"))) as backend:
+        prompt = ov.Tensor(np.array([backend.prompt_ids(MESSAGES)], np.int64))
+
+        def theirs() -> float:
+            config = backend._pipeline.get_config()
+            config.max_new_tokens, config.ignore_eos = TOKENS, True
+            [result] = backend._pipeline.generate([prompt], [config])
+            return 1000 / float(result.perf_metrics.get_tpot().mean)
+
+        result = compare(stream(backend), theirs, pairs)
+    return Row("our figure ÷ OpenVINO GenAI's PerfMetrics", "tokens/s", result, "within", 0.03)
+
+
+def beside_optimum(pairs: int) -> Row:
+    """How we count beside how optimum-benchmark 0.6 does, both looking at the same calls of Transformers' `generate()`:
+    it takes the time whenever there are new logits, and leaves the first out. (The package itself is not needed.)"""
+    import torch
+    from transformers import LogitsProcessor, LogitsProcessorList
+    from transformers.generation.streamers import BaseStreamer
+
+    from utils.backends.transformers import TransformersBackend
+
+    class Watch(LogitsProcessor, BaseStreamer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.logits: list[float] = []
+            self.ids: list[float] = []
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            self.logits.append(time.perf_counter())
+            return scores
+
+        def put(self, value: Any) -> None:
+            self.ids.append(time.perf_counter())
+
+        def end(self) -> None: ...
+
+    def speed(times: list[float]) -> float:
+        """As of a `Completion`: the first token belongs to the prefill."""
+        return (TOKENS - 1) / (times[-1] - times[-TOKENS])
+
+    measured = []
+    with closing(TransformersBackend(pocket())) as backend:
+        backend._model.generation_config.eos_token_id = None
+        prompt = torch.tensor([backend.prompt_ids(MESSAGES)])
+        for _ in range(pairs + 1):
+            watch = Watch()
+            asked = {"logits_processor": LogitsProcessorList([watch]), "streamer": watch, "max_new_tokens": TOKENS}
+            backend._model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, **asked)
+            measured.append((speed(watch.ids), speed(watch.logits)))
+    return Row("our figure ÷ optimum-benchmark's method", "tokens/s", summary(measured[1:]), "within", 0.03)
+
+
+AGAINST: dict[str, Callable[[int], Row]] = {  # what `bench --against` takes
+    "ort": beside_ort,
+    "llama-bench": beside_llama_cpp,
+    "openvino": beside_openvino,
+    "optimum": beside_optimum,
+}
