@@ -5,7 +5,6 @@ It knows the files of a Hugging Face model folder. It does not know whether the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import struct
@@ -48,6 +47,8 @@ def check(folder: Path) -> list[Path]:
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
     """The SHA-256 of each file, by its name."""
+    import hashlib  # here: it takes 3.5 MB, and nobody who asks a model needs it
+
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

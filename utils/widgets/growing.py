@@ -14,7 +14,7 @@ import ipywidgets
 from utils.widgets.panel import PRE, text
 
 REDRAW_S = 0.05  # 20 redraws a second: faster costs much and shows nothing more
-BLOCK = 400  # characters
+BLOCK = 1600  # characters: more are sent too often, of fewer there are too many on the page (each is a widget)
 _INLINE = (
     "<style>.slm-growing,.slm-growing .widget-html,.slm-growing .widget-html-content"
     "{{display:block;overflow:visible}}.slm-growing .slm-piece,.slm-growing .slm-piece .widget-html-content"
