@@ -123,9 +123,7 @@ def _ready(tests: bool) -> bool:
 def _stamp() -> str:
     """Changes when pip has to look at the packages again: others are wanted, or the folder was moved."""
     wanted = [str(REPO), *packages.requirements(), "and for tests", *packages.tools_for_tests()]
-    import hashlib  # here: it takes 3.5 MB and some milliseconds, and most commands need no stamp
-
-    return hashlib.sha256("\n".join(wanted).encode()).hexdigest()
+    return "\n".join(wanted)
 
 
 def _read_marker() -> Marker | None:

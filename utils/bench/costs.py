@@ -51,7 +51,7 @@ def rows(pairs: int) -> list[Row]:
 
 
 def memory(pairs: int) -> list[Row]:
-    """Of whole processes, in MB. What `ask` takes more is Python's: the modules that read arguments and the catalogue."""
+    """Of whole processes, in MB. What `ask` takes more is Python's: modules that read arguments and the catalogue."""
     script = str(export.made(folder(streams.MODEL), "onnx-fp32"))
     ask = [sys.executable, "-m", "utils", "ask", "--mode", "offline", "--max-tokens", "64", streams.PROMPT]
     bare = [sys.executable, "-c", starts.BARE, script, streams.PROMPT]
