@@ -100,12 +100,16 @@ def menu(tab: Page, *names: str) -> None:
 
 
 def run_all(tab: Page, *, timeout_s: float = 300) -> None:
-    """Restart the kernel, run every cell, and wait until all have run. Raises TimeoutError with what still waits."""
+    """Restart the kernel, run every cell, and wait until all have run.
+
+    Raises RuntimeError when a cell failed, after which no other runs, and TimeoutError with what still waits."""
     menu(tab, "Kernel", "Restart Kernel and Run All Cells…")
     tab.get_by_role("button", name="Confirm Kernel Restart").click()
     tab.wait_for_timeout(500)
     end = time.monotonic() + timeout_s
     while waiting := [text for text in prompts(tab) if not text.strip("[]:").isdigit()]:
+        if not any("*" in text for text in waiting) and (trouble := errors(tab)):
+            raise RuntimeError(trouble[0])
         if time.monotonic() > end:
             raise TimeoutError(f"{len(waiting)} cells have not finished after {timeout_s} s: {waiting}")
         tab.wait_for_timeout(200)

@@ -119,7 +119,7 @@ class Sampling(Panel):
         """Ask the model what comes next."""
         try:
             self._logits = self._backend.scores([*self._backend.text_ids(self.text.value), *self.taken])
-            self.status.value = note(f"{len(self.taken)} tokens taken.")
+            self.status.value = note(f"{len(self.taken)} token{'s' * (len(self.taken) != 1)} taken.")
         except BackendError as error:
             self.status.value = note(str(error), role="alert")
             return
