@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from utils.core import Chunk
 
 AHEAD = 64  # chunks that the model may be ahead of a slow reader
+PAUSE_S = 0.002  # from one look to the next: what a tiny model writes meanwhile goes out together, and costs it less
 
 
 async def pumped(
@@ -39,17 +40,25 @@ async def pumped(
                 if stopped.is_set() or closing.is_set():
                     return
                 made.append(chunk)
-                loop.call_soon_threadsafe(news.set)
-                time.sleep(1e-6)  # gives the interpreter to the loop, which else may wait 5 ms for it
+                if not news.is_set():
+                    loop.call_soon_threadsafe(news.set)
+                if not resting:
+                    time.sleep(1e-6)  # gives the interpreter to the loop, which else may wait 5 ms for it
         finally:
             chunks.close()  # type: ignore[attr-defined]
 
+    next_look, resting = loop.time(), False
     working = loop.run_in_executor(threads, work)
     working.add_done_callback(lambda _: news.set())
     try:
         while not working.done() or made:
             await news.wait()
-            news.clear()
+            if (rest := next_look - loop.time()) > 0:
+                resting = True
+                await asyncio.wait([working], timeout=rest)  # an answer's end is told at once
+                resting = False
+            news.clear()  # before looking: what comes from now on is told again
+            next_look = loop.time() + PAUSE_S
             while made:
                 room.release()
                 yield made.popleft()
