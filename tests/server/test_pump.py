@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from itertools import pairwise
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_fast_writer_is_heard_whole_and_in_order():
 
 def test_pieces_of_a_slow_writer_come_one_by_one():
     times = [when for when, _ in taken(written(6, pause=0.05))]
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) > 0.02
+    assert min(b - a for a, b in pairwise(times)) > 0.02
 
 
 def test_who_leaves_early_ends_the_work():
