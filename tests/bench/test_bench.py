@@ -8,15 +8,16 @@ import pytest
 from utils import bench, cli
 from utils.backends.onnx import OnnxBackend
 from utils.backends.transformers import TransformersBackend
-from utils.bench import agreement, costs, lessons, rehearsal, rows, server, starts, streams
+from utils.bench import agreement, costs, large, lessons, rehearsal, rows, server, starts, streams
 from utils.core import Options
 from utils.measure import summary
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    for part in (streams, agreement):
+    for part in (streams, large, agreement):
         monkeypatch.setattr(part, "TOKENS", 20)
+    monkeypatch.setattr(large, "LAYERS", 2)
 
 
 def test_both_loops_and_the_script_make_the_tokens_they_count():

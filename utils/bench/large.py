@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from utils.backends.onnx import OnnxBackend
@@ -10,10 +12,12 @@ from utils.backends.target import Target
 from utils.bench import streams
 from utils.bench.rows import Row
 from utils.measure import compare
+from utils.pocket import builder
 from utils.pocket.tokenizer import SIZE
 from utils.rehearse import forms
 
 LAYERS = 14
+TOKENS = 64
 SHAPE = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
@@ -25,11 +29,18 @@ SHAPE = {
 
 def rows(pairs: int) -> list[Row]:
     """Needs 2 GB of disk for a minute. Raises ExportFailed when they are not there."""
-    form = forms.Form("onnx", "fp32")
-    with tempfile.TemporaryDirectory(prefix="pocket-bench-") as there:
-        folder = Path(there, "whole")
-        forms.deepen(forms.base(SHAPE, form, Path(there)), form, folder, LAYERS)
-        backend = OnnxBackend(Target(model="random", source="pocket", folder=folder, precision="fp32"))
-        result = compare(streams.stream(backend), streams.onnx_loop(backend), pairs)
-        backend.close()
+    with model("onnx-fp32") as target, closing(OnnxBackend(target)) as backend:
+        result = compare(streams.stream(backend, TOKENS), streams.onnx_loop(backend, TOKENS), pairs)
     return [Row("the same with 250 M random parameters", "tokens/s", result, "least", 0.995)]
+
+
+@contextmanager
+def model(form: str) -> Iterator[Target]:
+    """The model in 32 bit for the form's route, as long as this lasts. Raises ExportFailed."""
+    with tempfile.TemporaryDirectory(prefix="pocket-bench-") as there:
+        made, whole = forms.named(form.replace("openvino", "transformers")), Path(there, "whole")
+        forms.deepen(forms.base(SHAPE, made, Path(there)), made, whole, LAYERS)
+        if form.startswith("openvino"):
+            whole, source = Path(there, "openvino"), whole
+            builder.build(source, form, whole, sum(file.stat().st_size for file in source.iterdir()))
+        yield Target(model="random", source="pocket", folder=whole, precision=made.precision)

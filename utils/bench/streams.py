@@ -47,14 +47,14 @@ def rows(pairs: int) -> list[Row]:
     return measured
 
 
-def stream(backend: LocalBackend) -> Speed:
-    """Our figure: decode speed by `complete()`."""
-    backend.force_length = True
+def stream(backend: LocalBackend, tokens: int | None = None) -> Speed:
+    """Our figure: decode speed by `complete()`, over so many tokens (TOKENS)."""
+    count, backend.force_length = tokens or TOKENS, True
 
     def speed() -> float:
-        answer = complete(backend, MESSAGES, Options(max_tokens=TOKENS))
-        if answer.tokens != TOKENS:
-            raise RuntimeError(f"{answer.tokens} tokens instead of {TOKENS}")
+        answer = complete(backend, MESSAGES, Options(max_tokens=count))
+        if answer.tokens != count:
+            raise RuntimeError(f"{answer.tokens} tokens instead of {count}")
         return answer.tokens_per_s
 
     return speed
@@ -72,11 +72,12 @@ def whole(backend: LocalBackend) -> Speed:
     return speed
 
 
-def onnx_loop(backend: OnnxBackend) -> Speed:
+def onnx_loop(backend: OnnxBackend, tokens: int | None = None) -> Speed:
     """The library's bare loop, timed from the first text to the end of the last token."""
+    count = tokens or TOKENS
 
     def speed() -> float:
-        generator = prompted(backend)
+        generator = prompted(backend, count)
         decoder = backend._tokenizer.create_stream()
         generator.generate_next_token()
         text = [decoder.decode(generator.get_next_tokens()[0])]
@@ -84,15 +85,16 @@ def onnx_loop(backend: OnnxBackend) -> Speed:
         while not generator.is_done():
             generator.generate_next_token()
             text.append(decoder.decode(generator.get_next_tokens()[0]))
-        return (TOKENS - 1) / (time.perf_counter() - start)
+        return (count - 1) / (time.perf_counter() - start)
 
     return speed
 
 
-def prompted(backend: OnnxBackend) -> Any:
+def prompted(backend: OnnxBackend, tokens: int) -> Any:
+    """The library's generator, which has read the prompt and will write so many tokens."""
     ids = backend.prompt_ids(MESSAGES)
     params = og.GeneratorParams(backend._model)
-    params.set_search_options(max_length=len(ids) + TOKENS, min_length=len(ids) + TOKENS)
+    params.set_search_options(max_length=len(ids) + tokens, min_length=len(ids) + tokens)
     generator = og.Generator(backend._model, params)
     generator.append_tokens(ids)
     return generator
