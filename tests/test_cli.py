@@ -155,7 +155,7 @@ def test_bench_prints_a_table_or_json(capsys, monkeypatch):
     kept = bench.Row("a ÷ b", "s", summary([(1.0, 1.0), (1.1, 1.0), (1.0, 1.1)]), "most", 1.2)
     broken = bench.Row("c ÷ d", "tokens/s", summary([(1.0, 2.0)] * 6), "least", 0.95)
     control = bench.Row("control", "tokens/s", summary([(1.0, 1.0)] * 3))
-    monkeypatch.setattr(bench, "run", lambda pairs, parts: [kept, broken, control])
+    monkeypatch.setattr(bench, "run", lambda pairs, parts, against: [kept, broken, control])
     _, out, _ = run(capsys, "bench")
     lines = out.splitlines()
     assert "kept: at most 1.2  (no difference shown)" in lines[1]
