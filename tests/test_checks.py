@@ -26,6 +26,8 @@ def said(text, tokens=5, finish_reason="length"):
 RIGHT = {
     "start.forty_two": [said("17 + 25 = 42."), said("42"), said("The total is 42 francs, not 43.")],
     "start.five_tokens": [said("A small model is a"), said("", tokens=5)],
+    "language.surprise": [1.75, 7 / 4],
+    "language.memory": [1.9105, 1.91, 1.9],
 }
 WRONG = {
     "start.forty_two": [
@@ -44,6 +46,21 @@ WRONG = {
         (said("A small model is a", tokens=None), "does not count tokens"),
         ("A small model is a", "only text"),
         (5, "of type int"),
+    ],
+    "language.surprise": [
+        (-1.75, "turn the sign around"),
+        (7, "of all four tokens together"),
+        (1.213, "natural logarithm"),
+        (3.36, "This is the perplexity"),
+        (0.34, "0.34 bits is not it"),
+        ("1.75", "expects a number, and this is of type str"),
+    ],
+    "language.memory": [
+        (15.28, "These are gigabits"),
+        (1_910_539_776, "These are bytes"),
+        (7.64, "with 16 bits for each weight"),
+        (3.82, "3.82 GB is not it"),
+        (True, "of type bool"),
     ],
 }
 
