@@ -35,6 +35,13 @@ def test_transformers_helper_makes_the_same_ids_as_our_loop():
     assert ids == list(backend.generate(backend.prompt_ids(streams.MESSAGES), Options(max_tokens=20)))
 
 
+def test_agreement_is_measured_at_both_sizes(monkeypatch):
+    monkeypatch.setattr(agreement, "AGAINST", {"ort": agreement.beside_ort})
+    pocket, large = agreement.rows(1)
+    assert pocket.what.endswith("script, pocket") and large.what.endswith("script, 250 M")
+    assert pocket.promise == large.promise == "within 3%" and pocket.result.ours > 0
+
+
 @pytest.mark.parametrize("beside", [agreement.beside_llama_cpp, agreement.beside_openvino, agreement.beside_optimum])
 def test_other_runtimes_say_their_own_speed(beside):
     row = beside(1)

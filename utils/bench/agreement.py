@@ -1,37 +1,52 @@
 """Our figure of a speed beside what a runtime's own benchmark says of the same work.
 
-The model has 250 million parameters. None of the tools counts how a token is fetched and becomes text; beside a pocket
-model's tokens these 40 microseconds would be up to 5 %, which is no fault of either figure.
+Both for a pocket model and for one of 250 million parameters: no tool counts how a token is fetched and becomes text,
+and beside a pocket model's tokens these 40 microseconds are up to 5 %.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from utils.backends.onnx import OnnxBackend
+from utils.backends.target import Target
 from utils.bench import large
 from utils.bench.large import TOKENS
 from utils.bench.rows import Row
-from utils.bench.streams import MESSAGES, Speed, prompted, stream
+from utils.bench.streams import MESSAGES, Speed, pocket, prompted, stream
 from utils.measure import compare, summary
+from utils.pocket import export
+
+Models = Callable[[str], AbstractContextManager[Target]]  # a model for "onnx-fp32", "llama.cpp-f32", ...
 
 
 def rows(pairs: int) -> list[Row]:
     """Beside every tool whose library is installed."""
     measured = []
-    for beside in AGAINST.values():
-        with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
-            measured.append(beside(pairs))
+    for size, model in {"pocket": small, "250 M": large.model}.items():
+        for beside in AGAINST.values():
+            with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
+                row = beside(pairs, model)
+                measured.append(replace(row, what=f"{row.what}, {size}"))
     return measured
 
 
-def beside_ort(pairs: int) -> Row:
+@contextmanager
+def small(form: str) -> Iterator[Target]:
+    """The pocket model for the form's route."""
+    forms: dict[str, export.Form] = {"onnx-fp32": "onnx-fp32", "llama.cpp-f32": "gguf-f32"}
+    forms |= {"openvino-fp32": "openvino-fp32"}
+    yield pocket(forms.get(form))
+
+
+def beside_ort(pairs: int, model: Models = large.model) -> Row:
     """Our figure beside that of ONNX Runtime GenAI's script."""
-    with large.model("onnx-fp32") as target, closing(OnnxBackend(target)) as backend:
+    with model("onnx-fp32") as target, closing(OnnxBackend(target)) as backend:
         result = compare(stream(backend, TOKENS), onnx_script(backend), pairs)
     return Row("our figure ÷ ONNX Runtime GenAI's script", "tokens/s", result, "within", 0.03)
 
@@ -52,11 +67,11 @@ def onnx_script(backend: OnnxBackend) -> Speed:
     return speed
 
 
-def beside_llama_cpp(pairs: int) -> Row:
+def beside_llama_cpp(pairs: int, model: Models = large.model) -> Row:
     """Our figure beside the timings that llama.cpp gives with the last event of a stream."""
     from utils.backends.llama_cpp import LlamaCppBackend
 
-    with large.model("llama.cpp-f32") as target, closing(LlamaCppBackend(target)) as backend:
+    with model("llama.cpp-f32") as target, closing(LlamaCppBackend(target)) as backend:
         ids = backend.prompt_ids(MESSAGES)
 
         def theirs() -> float:
@@ -70,14 +85,14 @@ def beside_llama_cpp(pairs: int) -> Row:
     return Row("our figure ÷ llama.cpp's own timings of a stream", "tokens/s", result, "within", 0.03)
 
 
-def beside_openvino(pairs: int) -> Row:
+def beside_openvino(pairs: int, model: Models = large.model) -> Row:
     """Our figure beside OpenVINO GenAI's `PerfMetrics`."""
     import numpy as np
     import openvino as ov
 
     from utils.backends.openvino import OpenVinoBackend
 
-    with large.model("openvino-fp32") as target, closing(OpenVinoBackend(target)) as backend:
+    with model("openvino-fp32") as target, closing(OpenVinoBackend(target)) as backend:
         prompt = ov.Tensor(np.array([backend.prompt_ids(MESSAGES)], np.int64))
 
         def theirs() -> float:
@@ -90,7 +105,7 @@ def beside_openvino(pairs: int) -> Row:
     return Row("our figure ÷ OpenVINO GenAI's PerfMetrics", "tokens/s", result, "within", 0.03)
 
 
-def beside_optimum(pairs: int) -> Row:
+def beside_optimum(pairs: int, model: Models = large.model) -> Row:
     """How we count beside how optimum-benchmark 0.6 does, both looking at the same calls of Transformers' `generate()`:
     it takes the time whenever there are new logits, and leaves the first out. (The package itself is not needed.)"""
     import torch
@@ -118,7 +133,7 @@ def beside_optimum(pairs: int) -> Row:
         return (TOKENS - 1) / (times[-1] - times[-TOKENS])
 
     measured = []
-    with large.model("transformers-fp32") as target, closing(TransformersBackend(target)) as backend:
+    with model("transformers-fp32") as target, closing(TransformersBackend(target)) as backend:
         backend._model.generation_config.eos_token_id = None
         prompt = torch.tensor([backend.prompt_ids(MESSAGES)])
         for _ in range(pairs + 1):
@@ -129,7 +144,7 @@ def beside_optimum(pairs: int) -> Row:
     return Row("our figure ÷ optimum-benchmark's method", "tokens/s", summary(measured[1:]), "within", 0.03)
 
 
-AGAINST: dict[str, Callable[[int], Row]] = {  # what `bench --against` takes
+AGAINST: dict[str, Callable[..., Row]] = {  # what `bench --against` takes
     "ort": beside_ort,
     "llama-bench": beside_llama_cpp,
     "openvino": beside_openvino,
