@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
+from statistics import median
 
 import psutil
 
@@ -147,15 +147,11 @@ def _measured(model: str, kind: Form, folder: Path, depth: int, prompts: Sequenc
     asked = ask(kind.route, name, questions)
     memory = peak_memory(kind.route, name, Question(WORD * prompts[-1], TOKENS))
     disk = sum(file.stat().st_size for file in folder.iterdir())
-    return Rehearsal(model, str(kind), depth, depth, _median(asked[0].tokens_per_s), _waits(asked), memory, disk, nan)
-
-
-def _median(values: tuple[float, ...]) -> float:
-    return statistics.median(values)
+    return Rehearsal(model, str(kind), depth, depth, median(asked[0].tokens_per_s), _waits(asked), memory, disk, nan)
 
 
 def _waits(asked: list[Asked]) -> dict[int, float]:
-    return {one.prompt_tokens: _median(one.first_token_s) for one in asked}
+    return {one.prompt_tokens: median(one.first_token_s) for one in asked}
 
 
 def _carried_on(few: Rehearsal, more: Rehearsal, whole: int) -> Rehearsal:
