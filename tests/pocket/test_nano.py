@@ -6,6 +6,7 @@ import pytest
 
 from utils import Options, complete, connect
 from utils.pocket import batches, nano
+from utils.pocket.texts import pages, texts
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +66,28 @@ def test_the_saved_model_runs_on_the_routes(run, tmp_path):
     for route in ("onnx", "transformers"):
         answer = complete(connect(route, folder), "When is breakfast?", Options(max_tokens=8))
         assert answer.tokens and answer.source == "pocket"
+
+
+def test_it_reads_a_text_of_ones_own():
+    own = ["The goat of the hut is called Berta, and Berta likes to eat the laundry of the guests."] * 20
+    made = nano.pretrain(texts=own, steps=40)
+    assert nano.loss(made, own[:1]) < 1 < nano.loss(made, texts(5))
+    assert "Berta" in nano.say(made, "The goat of the hut is called", chat=False)
+
+
+def test_too_short_a_text_is_told():
+    with pytest.raises(ValueError, match="These texts have 4 tokens"):
+        nano.pretrain(texts=["The hut."], steps=1)
+
+
+def test_a_model_that_knows_nothing_is_as_unsure_as_the_vocabulary_is_large():
+    fresh = nano.pretrain(stopped=lambda: True)
+    assert nano.loss(fresh, texts(5)) == pytest.approx(8.54, abs=0.15)  # the natural logarithm of 5,120
+
+
+def test_pages_are_texts_with_much_around_them():
+    raw, good = pages(400), set(texts(400))
+    inside = [page for page in raw if any(text in page for text in good)]
+    assert raw == pages(400) and 150 < len(inside) < 330
+    assert len(set(raw)) < len(raw) - 60  # copies
+    assert all("cookies" in page.lower() for page in raw)

@@ -8,15 +8,17 @@ rate then falls sooner as well.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from tokenizers import Tokenizer
+from torch.nn.functional import cross_entropy
 
 from . import FAMILY, home
-from .batches import stream
+from .batches import Batch, stream
 from .evaluate import greedy, prompt_ids
 from .recipes import CONTEXT, Recipe
 from .saving import write
@@ -32,6 +34,7 @@ SHAPE = {
 TEXT = Recipe("my-phi", SHAPE, steps=400, tokens=2048, rate=8e-3, matrix_rate=8e-3, mix="nano text")
 CHAT = replace(TEXT, steps=500, mix="nano chat")
 SECONDS = 40.0  # at most, for each of the two
+LENGTH = 128  # tokens of the pieces into which text of one's own is cut
 
 
 class Step(NamedTuple):
@@ -54,14 +57,16 @@ def pretrain(
     steps: int = TEXT.steps,
     seconds: float = SECONDS,
     seed: int = 1,
+    texts: Sequence[str] = (),
 ) -> Run:
-    """A model with random weights that reads stories and sentences about the hut and the field.
+    """A model with random weights that reads stories and sentences about the hut and the field, or your own `texts`.
 
-    `on_step` is called after each step; training ends early when `stopped()` is true or `seconds` have passed.
+    `on_step` is called after each step; training ends early when `stopped()` is true or `seconds` have passed. Raises
+    ValueError for texts that are too short to learn from.
     """
     tokenizer = Tokenizer.from_file(str(home(FAMILY[0]) / "tokenizer.json"))
     run = Run(replace(TEXT, steps=max(1, steps), seed=seed), tokenizer, Path())
-    return _train(run, on_step, stopped, seconds)
+    return _train(run, _pieces(tokenizer, texts, seed) if texts else _mixed(run), on_step, stopped, seconds)
 
 
 def tune(
@@ -75,7 +80,7 @@ def tune(
     """The model of `run` after learning to answer, as a new run; with `on_step`, `stopped` and `seconds` as before."""
     tuned = Run(replace(CHAT, steps=max(1, steps), seed=run.recipe.seed), run.tokenizer, Path())
     tuned.model.load_state_dict(run.model.state_dict())
-    return _train(tuned, on_step, stopped, seconds)
+    return _train(tuned, _mixed(tuned), on_step, stopped, seconds)
 
 
 def say(run: Run, prompt: str, *, chat: bool = True, max_tokens: int = 40) -> str:
@@ -94,11 +99,42 @@ def save(run: Run, folder: Path | str) -> Path:
     return folder
 
 
-def _train(run: Run, on_step: OnStep | None, stopped: Callable[[], bool], seconds: float) -> Run:
+@torch.inference_mode()
+def loss(run: Run, texts: Sequence[str]) -> float:
+    """How unsure the model is of each token of these texts, in nats: the mean over all but the first of each."""
+    model, losses = run.model.eval(), []
+    for encoded in run.tokenizer.encode_batch(list(texts)):
+        ids = torch.tensor([encoded.ids[:CONTEXT]])
+        if ids.shape[1] > 1:
+            losses.append(cross_entropy(model(ids).logits[0, :-1], ids[0, 1:], reduction="none"))
+    return torch.cat(losses).mean().item()
+
+
+def _mixed(run: Run) -> Iterator[Batch]:
+    recipe = run.recipe
+    return (batch for _, batch in stream(run.tokenizer, recipe.tokens, recipe.seed, CONTEXT, mix=recipe.mix))
+
+
+def _pieces(tokenizer: Tokenizer, texts: Sequence[str], seed: int) -> Iterator[Batch]:
+    """Pieces of the texts, one after another on a line, each begun anywhere; every token counts the same."""
+    ends = tokenizer.token_to_id("<|endoftext|>")
+    line = torch.tensor([i for encoded in tokenizer.encode_batch(list(texts)) for i in (*encoded.ids, ends)])
+    if len(line) <= LENGTH:
+        raise ValueError(f"These texts have {len(line)} tokens. Give more than {LENGTH}, to have something to learn.")
+    dice = torch.Generator().manual_seed(seed)
+    while True:
+        begins = torch.randint(len(line) - LENGTH, (TEXT.tokens // LENGTH,), generator=dice)
+        cut = torch.stack([line[begin : begin + LENGTH + 1] for begin in begins.tolist()])
+        yield Batch(cut[:, :-1], cut[:, 1:], torch.ones(len(cut), LENGTH))
+
+
+def _train(
+    run: Run, batches: Iterator[Batch], on_step: OnStep | None, stopped: Callable[[], bool], seconds: float
+) -> Run:
     """To the last step, or until told to stop: then the model is as good as it is by then."""
     recipe, tokens, run.model = run.recipe, 0, run.model.train()
     begun = time.monotonic()
-    for _, batch in stream(run.tokenizer, recipe.tokens, recipe.seed, CONTEXT, mix=recipe.mix):
+    for batch in batches:
         passed = time.monotonic() - begun
         done = max(run.step / recipe.steps, passed / seconds)
         if done >= 1 or stopped():

@@ -7,5 +7,6 @@ from utils.widgets.doctor import Doctor
 from utils.widgets.quiz import Question, Quiz
 from utils.widgets.sampling import Sampling
 from utils.widgets.tokens import Tokens
+from utils.widgets.training import Training
 
-__all__ = ["Calculator", "Chat", "Compare", "Doctor", "Question", "Quiz", "Sampling", "Tokens"]
+__all__ = ["Calculator", "Chat", "Compare", "Doctor", "Question", "Quiz", "Sampling", "Tokens", "Training"]

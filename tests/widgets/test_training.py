@@ -1,0 +1,77 @@
+"""Watching a training: every step is on the curve, Stop and the kernel's interrupt keep what was learned."""
+
+import os
+import re
+import signal
+from typing import NamedTuple
+
+import pytest
+
+from utils.widgets import Training
+
+
+class Step(NamedTuple):
+    number: int
+    of: int
+    loss: float
+    seconds: float
+    tokens: int
+
+
+def learn(steps, during=lambda number: None):
+    """Work that tells `steps` steps of 50, and returns how many it did."""
+
+    def work(on_step, stopped):
+        done = 0
+        while done < steps and not stopped():
+            done += 1
+            on_step(Step(done, 50, 8.0 / done, done / 10, 100 * done))
+            during(done)
+        return done
+
+    return work
+
+
+def test_it_returns_the_work_and_shows_its_curve() -> None:
+    made = Training(learn(50), "reading")
+    assert str(made) == "reading: not begun. Run this cell to begin."
+    assert made.run() == 50
+    assert str(made) == "reading: 50 of 50 steps, loss from 8.00 to 0.16"
+    assert "reading: done; step 50 of 50, 5 s, 5,000 tokens read" in made.status.value
+    assert 'aria-label="Loss from 8.00 to 0.16 after 50 of 50 steps."' in made.view.value
+    points = re.search(r'points="([^"]+)"', made.view.value)[1].split()
+    assert len(points) == 50
+    heights = [float(point.split(",")[1]) for point in points]
+    assert heights == sorted(heights)  # downwards: the loss falls
+    assert made.stop_button.disabled
+
+
+def test_stop_keeps_what_was_learned() -> None:
+    made = Training(learn(50, lambda number: made.stop_button.click() if number == 7 else None), "reading")
+    assert made.run() == 7
+    assert "stopped; step 7 of 50" in made.status.value
+    assert made.run() == 7  # and it can begin again
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a process's own")
+def test_an_interrupt_of_the_kernel_stops_it_too() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    made = Training(learn(50, lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 3 else None), "reading")
+    assert made.run() == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_failure_is_not_hidden() -> None:
+    def broken(on_step, stopped):
+        raise MemoryError("no room")
+
+    made = Training(broken, "reading")
+    with pytest.raises(MemoryError):
+        made.run()
+    assert "before the first step" in made.status.value and made.stop_button.disabled
+
+
+def test_a_long_training_is_drawn_with_few_points() -> None:
+    made = Training(lambda take, stopped: [take(Step(n, 9000, 1.0, n, n)) for n in range(1, 9001)], "reading")
+    made.run()
+    assert len(re.search(r'points="([^"]+)"', made.view.value)[1].split()) <= 300
