@@ -1,6 +1,7 @@
 """The checks: stubs are told what to do, right answers pass, wrong ones get the right words, and nothing crashes."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -28,6 +29,12 @@ RIGHT = {
     "start.five_tokens": [said("A small model is a"), said("", tokens=5)],
     "language.surprise": [1.75, 7 / 4],
     "language.memory": [1.9105, 1.91, 1.9],
+    "learning.unique": [
+        ["The soup was great!", "Cold beds.", "A lovely view."],
+        ("The soup was great!", "Cold beds.", "A lovely view."),
+    ],
+    "learning.untrained": [math.log(5120), 8.54],
+    "learning.work": [7.5657e22, 7.6e22],
 }
 WRONG = {
     "start.forty_two": [
@@ -61,6 +68,31 @@ WRONG = {
         (7.64, "with 16 bits for each weight"),
         (3.82, "3.82 GB is not it"),
         (True, "of type bool"),
+    ],
+    "learning.unique": [
+        ({"The soup was great!", "Cold beds.", "A lovely view."}, "A set has no order"),
+        (["The soup was great!", "the soup was great! ", "Cold beds.", "A lovely view."], "still say the same"),
+        (["the soup was great!", "cold beds.", "a lovely view."], "is none of the entries"),
+        (["A lovely view.", "Cold beds.", "The soup was great!"], "in another order"),
+        (["The  soup was great!", "Cold beds.", "A lovely view."], "keep the first"),
+        (["The soup was great!", "Cold beds."], "2 entries are left"),
+        ("The soup was great!", "of type str"),
+    ],
+    "learning.untrained": [
+        (12.32, "This is in bits"),
+        (-8.54, "turn the sign around"),
+        (3.709, "base 10"),
+        (1 / 5120, "not yet a loss"),
+        (7.5, "7.5 nats is not it"),
+        (None, "of type NoneType"),
+    ],
+    "learning.work": [
+        (2.522e22, "reading only"),
+        (1.261e22, "one operation for each"),
+        (7.566e19, "factor of a thousand"),
+        (6 * 3_821_079_552, "Both count"),
+        (1e22, "1e+22 operations is not it"),
+        ("7.6e22", "of type str"),
     ],
 }
 

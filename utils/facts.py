@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from utils.catalog import HOME
@@ -109,14 +110,15 @@ class Table:
     def __repr__(self) -> str:
         cells = {(one.subject, one.what): one for one in self.facts}
         subjects = list(dict.fromkeys(one.subject for one in self.facts))
-        heads = {one.what: f"{one.what}, {one.unit}" if one.unit != one.what else one.what for one in self.facts}
+        heads = {f.what: f.what if f.what.endswith(f.unit) else f"{f.what}, {f.unit}" for f in self.facts}
         first = max(map(len, subjects))
         lines = [" " * first + "".join(f"  {head}" for head in heads.values())]
         for subject in subjects:
             row = [(cells.get((subject, what)), len(head)) for what, head in heads.items()]
             lines += [f"{subject:<{first}}" + "".join(f"  {one.number if one else '-':>{wide}}" for one, wide in row)]
         told = dict.fromkeys((one.source, one.note, one.date) for one in self.facts)
-        return "\n".join(lines + [f"{source} ({date}){': ' + note if note else ''}" for source, note, date in told])
+        sources = [f"{source} ({date}){': ' + note if note else ''}" for source, note, date in told]
+        return "\n".join(lines + [wrapped for one in sources for wrapped in wrap(one, 110, subsequent_indent="  ")])
 
 
 def table(*whats: str, subjects: Sequence[str] = ()) -> Table:

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from . import FAMILY, home
 from .batches import Batch, stream
 from .evaluate import greedy, prompt_ids
+from .quiet import quiet
 from .recipes import CONTEXT, Recipe
 from .saving import write
 from .train import Run, learn
@@ -94,7 +95,8 @@ def save(run: Run, folder: Path | str) -> Path:
     """The model as a folder that every local route loads (`connect("onnx", folder)`) and `pocket export` converts."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write(run, folder)
+    with quiet():
+        write(run, folder)
     run.model.float()
     return folder
 

@@ -70,13 +70,15 @@ class Training(Panel, Generic[Made]):
         self.steps = []
         self._stop.clear()
         self.stop_button.disabled = False
-        display(self)  # type: ignore[no-untyped-call]
+        shown = display(self, display_id=True)  # type: ignore[no-untyped-call]
         try:
             with _interrupt_stops(self.stop):
                 return self._work(self._take, self._stop.is_set)
         finally:
             self.stop_button.disabled = True
             self._draw("stopped" if self._stop.is_set() else "done")
+            if shown:  # not outside a notebook
+                shown.update(self)  # the text that is saved with the notebook tells how it ended
 
     def _take(self, step: Step) -> None:
         self.steps.append(step)
