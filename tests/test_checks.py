@@ -10,6 +10,7 @@ import pytest
 from utils import progress
 from utils.checks import Verdict, check, exercise, find, reset
 from utils.core import Completion
+from utils.exercises.family import PROMPT
 
 LESSONS = Path(__file__).parent.parent / "lessons"
 
@@ -35,6 +36,15 @@ RIGHT = {
     ],
     "learning.untrained": [math.log(5120), 8.54],
     "learning.work": [7.5657e22, 7.6e22],
+    "choosing.month": [13.5],
+    "choosing.claims": [
+        ["unknown", "wrong", "unknown", "wrong", "right"],
+        ("Unknown", "Wrong ", "UNKNOWN", "wrong", "right"),
+        dict(zip("abcde", ["unknown", "wrong", "unknown", "wrong", "right"], strict=True)),
+    ],
+    "family.attention": [37_748_736],
+    "family.template": [PROMPT],
+    "family.cache": [51.54, 48.0, 51.5],
 }
 WRONG = {
     "start.forty_two": [
@@ -93,6 +103,52 @@ WRONG = {
         (6 * 3_821_079_552, "Both count"),
         (1e22, "1e+22 operations is not it"),
         ("7.6e22", "of type str"),
+    ],
+    "choosing.month": [
+        (0.45, "for one day"),
+        (6, "what the model reads"),
+        (7.5, "what the model writes"),
+        (31.5, "have changed places"),
+        (13_500_000, "for a million tokens"),
+        (20, "20.00 dollars is not it"),
+        (["13.5"], "of type list"),
+    ],
+    "choosing.claims": [
+        (["wrong", "wrong", "unknown", "wrong", "right"], "Claim 1 is not 'wrong'. OpenAI has never published"),
+        (["unknown", "right", "unknown", "wrong", "right"], "Claim 2 is not 'right'. Some are"),
+        (["unknown", "wrong", "right", "wrong", "right"], "Claim 3 is not 'right'. Nobody has shown"),
+        (["unknown", "wrong", "unknown", "unknown", "right"], "Claim 4 is not 'unknown'. They are decoder-only"),
+        (["unknown", "wrong", "unknown", "wrong", "wrong"], "Claim 5 is not 'wrong'. In TriviaQA"),
+        (["unknown", "wrong"], "There are 5 claims, and this list has 2 words"),
+        (["maybe"] * 5, "'maybe' is none of"),
+        ("unknown", "of type str"),
+    ],
+    "family.attention": [
+        (28_311_552, "Missing is the matrix"),
+        (9_437_184, "one matrix"),
+        (1_207_959_552, "of all layers"),
+        (1_179_648, "what one head has"),
+        (75_497_472, "the layer's MLP"),
+        (5, "5 is not it"),
+        ("37748736", "of type str"),
+    ],
+    "family.template": [
+        (PROMPT.replace("<|assistant|>\n", ""), "ends before the answer can begin"),
+        (PROMPT.replace("warden.<|end|>", "warden."), "Each turn ends with"),
+        (PROMPT.replace("\n", ""), "new lines and spaces"),
+        (PROMPT.partition("<|end|>\n")[2].replace("?<|end|>", "?<|end|><|end|>"), "The system prompt is missing"),
+        (PROMPT.replace("warden", "cook"), "up to '\\nYou are the ', and then"),
+        ("[INST] When is breakfast? [/INST]", "another family's"),
+        ([{"role": "user", "content": "When is breakfast?"}], "a list of messages"),
+        (3, "of type int"),
+    ],
+    "family.cache": [
+        (25.77, "half of it"),
+        (12.88, "32 KV heads, not 8"),
+        (1.61, "of one layer"),
+        (51_539_607_552, "These are bytes"),
+        (7, "7 GB is not it"),
+        (None, "of type NoneType"),
     ],
 }
 
@@ -239,9 +295,10 @@ def test_every_lesson_has_exercises_and_every_exercise_is_tested_here(notebook):
 
 
 def cells_of(notebook):
-    """The notebook's cells as (id, kind, tags, source, what it shows), with no source where a learner fills it in."""
+    """The notebook's cells as (id, kind, tags, source, what it shows), with no source where a learner fills it in. In a
+    solution what is no notebook lies one folder up."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        source = "".join(cell["source"])
+        source = "".join(cell["source"]).replace("](../", "](")
         fills_in = cell["cell_type"] == "code" and "check(" in source
         shown = ["".join(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", [])]
         yield cell["id"], cell["cell_type"], cell["metadata"].get("tags"), None if fills_in else source, shown

@@ -29,7 +29,7 @@ class FactsError(ValueError):
     """facts.toml is wrong; the message names the row and the field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fact:
     """One number and where it comes from. `said`: how a lesson may put it in words, {} being the number."""
 
@@ -45,6 +45,9 @@ class Fact:
 
     def __str__(self) -> str:
         return f"{self.number} {self.unit}".strip()
+
+    def __repr__(self) -> str:
+        return f"{self.what} of {self.subject}: {self} ({self.basis}: {self.source}, {self.date})"
 
     @property
     def number(self) -> str:

@@ -146,6 +146,16 @@ def memory(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> str:
 
 
 @_drawn
+def lines(axes: Axes, curves: Mapping[str, Mapping[float, float]], x: str, y: str) -> str:
+    """Any curves: `x` and `y` say what the axes are, with their units. Both begin at 0."""
+    _curves(axes, curves)
+    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, None))
+    return f"{y} against {x}. " + " ".join(
+        f"{name}: from {min(curve.values()):.3g} to {max(curve.values()):.3g}." for name, curve in curves.items()
+    )
+
+
+@_drawn
 def timeline(axes: Axes, answers: Mapping[str, Sequence[float]]) -> str:
     """When each piece of an answer arrived, in seconds after the question: a row of ticks for each name."""
     for i, arrivals in enumerate(answers.values()):
@@ -194,7 +204,7 @@ def heat(axes: Axes, values: Sequence[Sequence[float]], rows: Sequence[str], col
     return f"{what}: {size}; largest in row {rows[largest[1]]!r}, column {columns[largest[2]]!r}: {largest[0]:.2g}."
 
 
-def _curves(axes: Axes, curves: Mapping[str, Mapping[int, float]], marker: str = "o") -> None:
+def _curves(axes: Axes, curves: Mapping[str, Mapping[Any, float]], marker: str = "o") -> None:
     for name, curve in curves.items():
         axes.plot(list(curve), list(curve.values()), marker=marker, label=name)
     if len(curves) > 1:

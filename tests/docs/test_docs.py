@@ -15,7 +15,12 @@ from utils.packages import requirements, tools_for_tests
 
 REPO = Path(__file__).parents[2]
 FOLDERS = ("lessons", "utils/pocket", "utils/server")
-PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / folder / "README.md" for folder in FOLDERS)]
+PAGES = [
+    REPO / "README.md",
+    REPO / "CONTRIBUTING.md",
+    REPO / "lessons/glossary.md",
+    *(REPO / folder / "README.md" for folder in FOLDERS),
+]
 NOTEBOOKS = sorted(REPO.glob("lessons/**/*.ipynb"))
 # never imported by our code, but needed by what is: the model builder, Jupyter, torch
 ELSEWHERE = {None, "HF_HOME", "HF_HUB_CACHE"}  # Hugging Face's own, for those who have moved its cache

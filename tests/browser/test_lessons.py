@@ -1,0 +1,96 @@
+"""Each lesson in JupyterLab as a learner runs it, from top to bottom, in light and dark; and what is played with there."""
+
+import re
+
+import lab
+import pytest
+
+pytestmark = pytest.mark.skipif(lab.chromium() is None, reason="no chromium or Chrome on this machine: install one")
+
+LESSONS = [file.name for file in sorted(lab.LESSONS.glob("*.ipynb")) if not file.name.startswith("00")]  # has its own
+TRAINING = """
+import time
+from typing import NamedTuple
+from utils.widgets import Calculator, Training
+
+class Step(NamedTuple):
+    number: int
+    of: int
+    loss: float
+    seconds: float
+    tokens: int
+
+def work(on_step, stopped):
+    done = 0
+    while done < 2000 and not stopped():
+        done += 1
+        time.sleep(0.05)
+        on_step(Step(done, 2000, 8 / done, done / 20, done))
+    return done
+"""
+CELLS = [
+    TRAINING,
+    "print('steps', Training(work, 'reading').run())",
+    "print('steps', Training(work, 'again').run())",
+    "Calculator(lambda size, bits: f'{size * bits / 8:,.1f} GB <b>', size=(1, 4, 40), bits=[16, 8, 4])",
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    home = tmp_path_factory.mktemp("lab")
+    with lab.lab(home) as where:
+        lab.write_notebook(home / "work" / "training.ipynb", CELLS)
+        yield where
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_it_runs_from_top_to_bottom(address, lesson, tmp_path_factory):
+    shots = tmp_path_factory.getbasetemp() / "screenshots"
+    shots.mkdir(exist_ok=True)
+    with lab.page(address, lesson) as tab:
+        lab.run_all(tab)
+        assert lab.errors(tab) == []
+        assert tab.get_by_text(": to do. Nothing to check yet").count() >= 2  # exercises wait for the learner
+        broken = "it => [...it.querySelectorAll('img')].filter(i => !i.naturalWidth || !i.alt).map(i => i.src)"
+        assert tab.locator(".jp-Notebook").evaluate(broken) == []
+        wide = "it => [...it.querySelectorAll('.jp-OutputArea-output')].filter(o => o.scrollWidth > o.clientWidth + 1).length"
+        assert tab.locator(".jp-Notebook").evaluate(wide) == 0, "an output is wider than the page"
+        for theme in ("JupyterLab Light", "JupyterLab Dark"):
+            lab.menu(tab, "Settings", "Theme", theme)
+            tab.wait_for_timeout(1000)
+            lab.picture(tab, shots / f"lesson {lesson[:2]}, {theme}.png")
+
+
+def test_a_training_stops_and_a_calculator_answers(address):
+    with lab.page(address, "training.ipynb") as tab:
+        lab.menu(tab, "Run", "Run All Cells")
+        stops_by_button(tab)
+        stops_by_interrupt(tab)
+        lab.idle(tab)
+        assert lab.errors(tab) == []
+        calculates_by_keyboard(tab)
+
+
+def stops_by_button(tab):
+    """While the cell runs: the click reaches the kernel beside it."""
+    tab.get_by_text(re.compile(r"reading: learning; step \d+ of 2,000")).wait_for()
+    tab.get_by_role("button", name="Stop").first.click()
+    tab.get_by_text(re.compile(r"reading: stopped; step \d+ of 2,000")).wait_for(timeout=10_000)
+    tab.get_by_text(re.compile(r"^steps \d+$")).first.wait_for()
+
+
+def stops_by_interrupt(tab):
+    """The kernel's own interrupt does the same, and the cell ends well."""
+    tab.get_by_text(re.compile(r"again: learning; step \d+ of 2,000")).wait_for()
+    lab.menu(tab, "Kernel", "Interrupt Kernel")
+    tab.get_by_text(re.compile(r"again: stopped; step \d+ of 2,000")).wait_for(timeout=10_000)
+
+
+def calculates_by_keyboard(tab):
+    tab.get_by_text("8.0 GB <b>").wait_for()
+    tab.get_by_role("slider").focus()
+    tab.keyboard.press("ArrowRight")
+    tab.get_by_text("10.0 GB <b>").wait_for()
+    tab.get_by_label("bits").select_option("4")
+    tab.get_by_text("2.5 GB <b>").wait_for()
