@@ -6,6 +6,7 @@ Importing this loads nothing heavy: each name below is fetched when it is first 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ __all__ = [
     "routes",
     "server",
 ]
+if "IPython" in sys.modules:
+    importlib.import_module("utils.notebook")
 _MODULES = ("compare", "measure", "plots", "pocket", "server")
 
 

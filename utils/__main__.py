@@ -87,10 +87,11 @@ def parse_lab(arguments: list[str]) -> list[str]:
 
 
 def lab_environment() -> dict[str, str]:
-    """For JupyterLab and its kernels: our packages first, no news, no telemetry."""
+    """For JupyterLab and its kernels: our packages first, no news, no telemetry, and words for skipped cells."""
     ours = str(REPO / "utils" / "data" / "jupyter")
     environment = bootstrap.environment()
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, [ours, environment.get("JUPYTER_CONFIG_PATH")]))
+    environment.setdefault("PYTHONSTARTUP", str(REPO / "utils" / "notebook.py"))
     return environment | {"JUPYTER_PREFER_ENV_PATH": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 

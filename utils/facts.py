@@ -114,14 +114,17 @@ class Table:
         cells = {(one.subject, one.what): one for one in self.facts}
         subjects = list(dict.fromkeys(one.subject for one in self.facts))
         heads = {f.what: f.what if f.what.endswith(f.unit) else f"{f.what}, {f.unit}" for f in self.facts}
-        first = max(map(len, subjects))
-        lines = [" " * first + "".join(f"  {head}" for head in heads.values())]
-        for subject in subjects:
-            row = [(cells.get((subject, what)), len(head)) for what, head in heads.items()]
-            lines += [f"{subject:<{first}}" + "".join(f"  {one.number if one else '-':>{wide}}" for one, wide in row)]
+        rows = [[subject, *(_cell(cells.get((subject, what))) for what in heads)] for subject in subjects]
+        widths = [max(map(len, column)) for column in zip(["", *heads.values()], *rows, strict=True)]
+        lines = ["  ".join(map(str.rjust, row, widths)) for row in [["", *heads.values()], *rows]]
+        lines = [row[0].ljust(widths[0]) + line[widths[0] :] for row, line in zip([[""], *rows], lines, strict=True)]
         told = dict.fromkeys((one.source, one.note, one.date) for one in self.facts)
         sources = [f"{source} ({date}){': ' + note if note else ''}" for source, note, date in told]
-        return "\n".join(lines + [wrapped for one in sources for wrapped in wrap(one, 110, subsequent_indent="  ")])
+        return "\n".join(lines + [wrapped for one in sources for wrapped in wrap(one, 96, subsequent_indent="  ")])
+
+
+def _cell(one: Fact | None) -> str:
+    return one.number if one else "-"
 
 
 def table(*whats: str, subjects: Sequence[str] = ()) -> Table:

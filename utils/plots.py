@@ -149,7 +149,8 @@ def memory(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> str:
 def lines(axes: Axes, curves: Mapping[str, Mapping[float, float]], x: str, y: str) -> str:
     """Any curves: `x` and `y` say what the axes are, with their units. Both begin at 0."""
     _curves(axes, curves)
-    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, None))
+    top = max(value for curve in curves.values() for value in curve.values())
+    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.06 * top))
     return f"{y} against {x}. " + " ".join(
         f"{name}: from {min(curve.values()):.3g} to {max(curve.values()):.3g}." for name, curve in curves.items()
     )

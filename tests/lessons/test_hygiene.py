@@ -12,7 +12,7 @@ LESSONS = Path(__file__).parents[2] / "lessons"
 NOTEBOOKS = sorted([*LESSONS.glob("*.ipynb"), *LESSONS.glob("solutions/*.ipynb")])
 NBVAL_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-check-output", "nbval-raises-exception", "raises-exception"}
 TAGS = NBVAL_TAGS | {"live", "hide-input"}
-LINES, BYTES = 20, 500_000
+LINES, WIDTH, BYTES = 20, 105, 500_000
 SECRETS = re.compile(
     r"ghp_\w{20}|github_pat_\w{20}|nvapi-[\w-]{20}|\bhf_[A-Za-z0-9]{30}|\bsk-[\w-]{20}"
     r"|(?<![\w/+=])[0-9a-f]{32}(?![\w/+=])"
@@ -86,6 +86,12 @@ def cells_are_short(notebook: Notebook) -> list[str]:
     return [text for text in map(source, code(notebook)) if len(text.splitlines()) > LINES]
 
 
+def lines_fit_the_page(notebook: Notebook) -> list[str]:
+    """On a page of 1280 pixels, beside JupyterLab's file browser."""
+    open_cells = [cell for cell in code(notebook) if not cell["metadata"].get("jupyter", {}).get("source_hidden")]
+    return [line for cell in open_cells for line in source(cell).splitlines() if len(line) > WIDTH]
+
+
 def nothing_is_installed(notebook: Notebook) -> list[str]:
     return [text for text in map(source, code(notebook)) if re.search(INSTALLS, text)]
 
@@ -109,6 +115,19 @@ def it_has_exercises_and_an_end(notebook: Notebook) -> list[str]:
     checks = [line for text in map(source, code(notebook)) for line in text.splitlines() if line.startswith("check(")]
     few = [f"{len(checks)} exercises"] if len(checks) < 2 else []
     return few + [title for title in HEADINGS if f"## {title}" not in lines]
+
+
+def minutes_are_counted(notebook: Notebook) -> list[str]:
+    """As lessons/README.md says: for one who is new to it, and reads everything."""
+    prose = "\n".join(source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    cells = list(map(source, code(notebook)))
+    asked = sum(text.count("Question(") for text in cells)
+    exercises = sum(line.startswith("check(") for text in cells for line in text.splitlines())
+    lines = sum(len(text.splitlines()) for text in cells)
+    counted = len(re.findall(r"[A-Za-z']+", prose)) / 150 + lines / 12 + len(cells) / 2 + 4 * exercises + asked
+    said = re.search(r"\*\*Time:\*\* (\d+) minutes", prose)
+    good = said and 0.8 * counted - 5 <= int(said[1]) <= 1.2 * counted + 5
+    return [] if good else [f"{counted:.0f} minutes counted"]
 
 
 def it_is_small(notebook: Notebook) -> list[str]:
@@ -136,6 +155,7 @@ RULES: dict[Rule, list[dict[str, Any]]] = {
     tags_are_spelt_right: [cell("1", tag="nbval_skip"), cell("1", "markdown", tag="nbval-ignore-outputs")],
     only_live_cells_are_skipped: [cell("1", tag="nbval-skip"), cell("1", tag="live")],
     cells_are_short: [cell("1\n" * 21)],
+    lines_fit_the_page: [cell("x = 1  # " + "long " * 20)],
     nothing_is_installed: [cell("!pip install x"), cell("%pip install x"), cell("# pip install x")],
     no_key_lies_in_it: [
         *(cell("x", out=stream(f"key: {head}{'a1B2' * 9}")) for head in KEY_STARTS),
@@ -144,11 +164,11 @@ RULES: dict[Rule, list[dict[str, Any]]] = {
     no_machine_is_named: [cell("open('/home/ada/x')"), cell("x", out=HTML), cell("C:\\Users\\ada", "markdown")],
     it_is_small: [cell("x" * BYTES, "markdown")],
 }  # fmt: skip
-WHOLE = (first_cell_tells, any_jupyter_can_run_it, it_has_exercises_and_an_end)
+WHOLE = (first_cell_tells, any_jupyter_can_run_it, it_has_exercises_and_an_end, minutes_are_counted)
 GOOD: Notebook = {
     "metadata": {"kernelspec": {"name": "python3"}},
     "cells": [
-        cell("# 07 · Bread\n\n**You will be able to**\n- bake,\n\n**Time:** 5 minutes. **Needs:** 00", "markdown"),
+        cell("# 07 · Bread\n\n**You will be able to**\n- bake,\n\n**Time:** 10 minutes. **Needs:** 00", "markdown"),
         cell("import math\nfrom utils import (\n    connect,\n)", count=1),
         cell('route = "onnx"', count=2),
         cell("check('a')\ncheck('b')", count=3, out=stream("commit 0123abc in ../lessons")),
@@ -175,6 +195,7 @@ def test_a_planted_fault_is_found(rule: Rule, planted: dict[str, Any]) -> None:
 def test_a_notebook_without_its_parts_is_found() -> None:
     assert first_cell_tells({**GOOD, "cells": GOOD["cells"][1:]})
     assert it_has_exercises_and_an_end({**GOOD, "cells": GOOD["cells"][:-2]})
+    assert minutes_are_counted({**GOOD, "cells": [cell(GOOD["cells"][0]["source"][0].replace("10", "45"), "markdown")]})
     assert any_jupyter_can_run_it({**GOOD, "metadata": {"kernelspec": {"name": "my-venv"}}})
 
 

@@ -20,14 +20,16 @@ def test_it_shows_the_formula_for_what_is_chosen() -> None:
     assert str(made).endswith("medium <b> 32 True")
 
 
-def test_a_wide_range_moves_in_powers_and_stays_whole() -> None:
-    made = Calculator(lambda context: f"{context!r}", context=(256, 4096, 131072))
-    assert "4096" in made.view.value
-    slider = made.controls["context"]
-    assert [slider.base**slider.min, slider.base**slider.max] == pytest.approx([2**8, 2**17])
+def test_a_wide_range_has_round_numbers() -> None:
+    made = Calculator(lambda context, price: f"{context!r} {price}", context=(256, 4096, 131072), price=(5, 30, 600))
+    assert "4096 30" in made.view.value
+    assert [value for _, value in made.controls["context"].options] == [2**n for n in range(8, 18)]
+    assert [value for _, value in made.controls["price"].options] == [5, 10, 20, 30, 50, 100, 200, 500, 600]
     for end in (256, 131072):
         made.set(context=end)
-        assert made.values == {"context": end} and str(end) in made.view.value
+        assert made.values["context"] == end and str(end) in made.view.value
+    with pytest.raises(ValueError, match="choose from 256, 512, 1,024"):
+        made.set(context=1000)
 
 
 def test_a_fraction_stays_a_fraction() -> None:

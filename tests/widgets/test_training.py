@@ -1,8 +1,10 @@
 """Watching a training: every step is on the curve, Stop and the kernel's interrupt keep what was learned."""
 
+import asyncio
 import os
 import re
 import signal
+import time
 from typing import NamedTuple
 
 import pytest
@@ -35,7 +37,7 @@ def learn(steps, during=lambda number: None):
 def test_it_returns_the_work_and_shows_its_curve() -> None:
     made = Training(learn(50), "reading")
     assert str(made) == "reading: not begun. Run this cell to begin."
-    assert made.run() == 50
+    assert asyncio.run(made.run()) == 50
     assert str(made) == "reading: 50 of 50 steps, loss from 8.00 to 0.16"
     assert "reading: done; step 50 of 50, 5 s, 5,000 tokens read" in made.status.value
     assert 'aria-label="Loss from 8.00 to 0.16 after 50 of 50 steps."' in made.view.value
@@ -48,16 +50,22 @@ def test_it_returns_the_work_and_shows_its_curve() -> None:
 
 def test_stop_keeps_what_was_learned() -> None:
     made = Training(learn(50, lambda number: made.stop_button.click() if number == 7 else None), "reading")
-    assert made.run() == 7
+    assert asyncio.run(made.run()) == 7
     assert "stopped; step 7 of 50" in made.status.value
-    assert made.run() == 7  # and it can begin again
+    assert asyncio.run(made.run()) == 7  # and it can begin again
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a process's own")
 def test_an_interrupt_of_the_kernel_stops_it_too() -> None:
     before = signal.getsignal(signal.SIGINT)
-    made = Training(learn(50, lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 3 else None), "reading")
-    assert made.run() == 3
+
+    def interrupted(number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)  # until the main thread has heard it
+
+    made = Training(learn(50, interrupted), "reading")
+    assert asyncio.run(made.run()) == 3
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -67,11 +75,11 @@ def test_a_failure_is_not_hidden() -> None:
 
     made = Training(broken, "reading")
     with pytest.raises(MemoryError):
-        made.run()
+        asyncio.run(made.run())
     assert "before the first step" in made.status.value and made.stop_button.disabled
 
 
 def test_a_long_training_is_drawn_with_few_points() -> None:
     made = Training(lambda take, stopped: [take(Step(n, 9000, 1.0, n, n)) for n in range(1, 9001)], "reading")
-    made.run()
+    asyncio.run(made.run())
     assert len(re.search(r'points="([^"]+)"', made.view.value)[1].split()) <= 300

@@ -10,33 +10,31 @@ Without a mouse: `print(calculator)`, and `calculator.set(bits=4)`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any
 
 import ipywidgets
 
-from utils.widgets.panel import Panel, pre
+from utils.widgets.panel import PRE, Panel, text
 
 Choice = Sequence[Any] | tuple[float, float, float] | bool
-STEPS = 200  # of a slider over a wide range
-WIDE = 50  # largest ÷ smallest from which a slider counts in powers
+STEPS = 200  # of a slider with fractions
+WIDE = 50  # largest ÷ smallest from which a slider has round numbers only
+MONO = PRE.replace("content-font-family", "code-font-family")  # what a rule returns may be a table
 
 
 class Calculator(Panel):
     """Shows what `rule` returns (text, or a plot) for the values chosen.
 
     `controls`, one for each parameter: a list to choose from (the first to begin with), (least, start, most) for a
-    slider, True or False for a box to tick. Over a wide range a slider moves in powers. Raises ValueError for others.
+    slider, True or False for a box to tick. Over a wide range a slider has round numbers only. Raises ValueError for
+    others.
     """
 
     def __init__(self, rule: Callable[..., Any], **controls: Choice) -> None:
         self._rule = rule
         self.controls = {name: _control(name, choice) for name, choice in controls.items()}
-        self._numbers = {
-            name: isinstance(choice, tuple) and all(isinstance(one, int) for one in choice)
-            for name, choice in controls.items()
-        }
         self.view = ipywidgets.HTML()
         for control in self.controls.values():
             control.observe(lambda change: self._draw(), "value")
@@ -45,13 +43,12 @@ class Calculator(Panel):
 
     def __str__(self) -> str:
         given = ", ".join(f"{name} = {_shown(value)}" for name, value in self.values.items())
-        return f"{given}\n{self._answer()}"
+        return "\n".join([*wrap(given, 96), str(self._answer())])
 
     @property
     def values(self) -> dict[str, Any]:
-        """What is chosen now; whole numbers where all three of (least, start, most) are."""
-        found = {name: control.value for name, control in self.controls.items()}
-        return {name: round(value) if self._numbers[name] else value for name, value in found.items()}
+        """What is chosen now."""
+        return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **values: Any) -> None:
         """Choose values in code. Raises ValueError for a name or a value that there is not."""
@@ -61,7 +58,8 @@ class Calculator(Panel):
                 raise ValueError(f"There is no {name!r} to set, only {', '.join(self.controls)}.")
             allowed = getattr(control, "options", None)
             if allowed is not None and value not in [one[1] if isinstance(one, tuple) else one for one in allowed]:
-                raise ValueError(f"{name} cannot be {value!r}: choose from {', '.join(map(str, allowed))}.")
+                choices = ", ".join(str(one[0] if isinstance(one, tuple) else one) for one in allowed)
+                raise ValueError(f"{name} cannot be {value!r}: choose from {choices}.")
             control.value = value
 
     def _answer(self) -> Any:
@@ -73,7 +71,7 @@ class Calculator(Panel):
     def _draw(self) -> None:
         answer = self._answer()
         shown = answer._repr_mimebundle_() if hasattr(answer, "_repr_mimebundle_") else {}
-        self.view.value = shown.get("text/html") or pre(str(answer))
+        self.view.value = shown.get("text/html") or f'<pre style="{MONO}">{text(str(answer))}</pre>'
 
 
 def _control(name: str, choice: Choice) -> ipywidgets.Widget:
@@ -85,14 +83,22 @@ def _control(name: str, choice: Choice) -> ipywidgets.Widget:
         least, start, most = choice
         whole = all(isinstance(one, int) for one in choice)
         if least > 0 and most / least >= WIDE:
-            low, high = math.log10(least), math.log10(most)
-            look |= {"step": (high - low) / STEPS, "readout_format": ",.0f" if whole else ",.3g"}
-            return ipywidgets.FloatLogSlider(start, min=low, max=high, **look)
+            options = [(_shown(one), one) for one in _round(least, start, most)]
+            return ipywidgets.SelectionSlider(options=options, value=start, **look)
         slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
         return slider(start, min=least, max=most, **({} if whole else {"step": (most - least) / STEPS}), **look)
     if isinstance(choice, list) and choice:
         return ipywidgets.Dropdown(options=choice, value=choice[0], **look)
     raise ValueError(f"{name} needs a list, (least, start, most), True or False, not {choice!r}.")
+
+
+def _round(least: float, start: float, most: float) -> list[float]:
+    """Powers of two where the three are such, else 1, 2, 5, 10, 20 and so on; the three are always among them."""
+    if all(isinstance(one, int) and one & (one - 1) == 0 for one in (least, start, most)):
+        found = [2**n for n in range(64)]
+    else:
+        found = [digit * 10**n for n in range(-6, 13) for digit in (1, 2, 5)]
+    return sorted({least, start, most, *(one for one in found if least < one < most)})
 
 
 def _shown(value: Any) -> str:

@@ -1,12 +1,14 @@
 """Watch a model learn: the loss as a curve that grows, and Stop, which keeps what has been learned by then.
 
-    model = Training(nano.pretrain, "reading").run()
+    model = await Training(nano.pretrain, "reading").run()
 
+The work runs in a thread: while a cell awaits it, the kernel hears the Stop button, which it does not in a busy cell.
 It knows neither model nor data: `work` is called with a function that takes each step, and one that says when to stop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
@@ -65,7 +67,7 @@ class Training(Panel, Generic[Made]):
         """End after this step: what has been learned stays."""
         self._stop.set()
 
-    def run(self) -> Made:
+    async def run(self) -> Made:
         """Do the work. Stop, and the kernel's own interrupt, end it early with the model as it is by then."""
         self.steps = []
         self._stop.clear()
@@ -73,7 +75,10 @@ class Training(Panel, Generic[Made]):
         shown = display(self, display_id=True)  # type: ignore[no-untyped-call]
         try:
             with _interrupt_stops(self.stop):
-                return self._work(self._take, self._stop.is_set)
+                return await asyncio.to_thread(self._work, self._take, self._stop.is_set)
+        except asyncio.CancelledError:
+            self.stop()  # the thread as well
+            raise
         finally:
             self.stop_button.disabled = True
             self._draw("stopped" if self._stop.is_set() else "done")
