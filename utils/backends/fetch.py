@@ -11,12 +11,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from utils import catalog
-from utils.backends import address
 from utils.backends.target import suggest
 from utils.catalog import Route
 from utils.errors import BackendError, BadInput, BadModel, NotRunning, UnknownModel
@@ -44,7 +41,9 @@ def fetch(name: str, route: str, say: Callable[[str], object]) -> None:
     if not row.hosted or route == "ollama":
         _tell_memory(name, say)
     if route == "ollama":
-        _pull(name, row, known, say)
+        from utils.backends.pull import pull  # here: it needs Ollama's client
+
+        pull(name, row, known, say)
     elif row.hosted:
         raise BadInput(f"{row.title} runs its models itself: there is nothing to download. Set {row.key_variable}.")
     else:
@@ -91,9 +90,7 @@ def _download(known: str, say: Callable[[str], object]) -> None:
             if file.will_download and (file.file_size or 0) > LARGE:
                 _download_large(repo, file.filename, file.commit_hash, Path(file.local_path))
         folder = Path(snapshot_download(repo, allow_patterns=wanted, max_workers=2))
-        for file in plan:
-            if file.will_download:
-                _check_small(Path(file.local_path))
+        _check_small(Path(file.local_path) for file in plan)
     except BackendError:
         raise
     except Exception as error:
@@ -151,24 +148,35 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
             whole = hashlib.file_digest(data, "sha256").hexdigest() == facts.etag
         if not whole:
             part.unlink()
-            raise BadModel(f"{name} was damaged on its way and has been deleted. Run the same command again.")
+            raise BadModel(f"Damaged on the way and deleted again: {name}. Run the same command once more.")
         part.replace(blobs / facts.etag)
 
 
-def _check_small(pointer: Path) -> None:
-    """The hub's library trusts what comes; its cache names each file by its hash: git's, or SHA-256 for a large one.
+def _check_small(pointers: Iterable[Path]) -> None:
+    """The hub's library trusts what comes, so all are looked at each time: one run may have been broken off.
 
-    Windows may have a plain copy there, without that name. Raises BadModel, with nothing left behind.
+    Raises BadModel, with none of the damaged files left behind.
+    """
+    damaged = [pointer for pointer in pointers if _is_damaged(pointer)]
+    for pointer in damaged:
+        pointer.resolve().unlink(missing_ok=True)  # two names may lead to the same file
+        pointer.unlink()
+    if damaged:
+        names = ", ".join(sorted(pointer.name for pointer in damaged))
+        raise BadModel(f"Damaged on the way and deleted again: {names}. Run the same command once more.")
+
+
+def _is_damaged(pointer: Path) -> bool:
+    """The hub's cache names each file by its hash: git's, or SHA-256 for a large one, which was checked already.
+
+    Windows may have a plain copy there, without that name.
     """
     blob = pointer.resolve()
     if blob == pointer.absolute() or blob.stat().st_size > LARGE or not re.fullmatch("[0-9a-f]{40,64}", blob.name):
-        return
+        return False
     data = blob.read_bytes()
     git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
-    if blob.name not in (git.hexdigest(), hashlib.sha256(data).hexdigest()):
-        blob.unlink()
-        pointer.unlink()
-        raise BadModel(f"{pointer.name} was damaged on its way and has been deleted. Run the same command again.")
+    return blob.name not in (git.hexdigest(), hashlib.sha256(data).hexdigest())
 
 
 def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
@@ -187,52 +195,3 @@ def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
     if isinstance(error, OSError) or "onnect" in type(error).__name__:
         return NotRunning(f"{endpoint} cannot be reached. Connect to the network, or set HF_ENDPOINT to a mirror.")
     return BackendError(f"The download of {repo} failed: {str(error)[:200]}. What came is kept; try again.")
-
-
-def _pull(name: str, route: Route, known: str, say: Callable[[str], object]) -> None:
-    """Has an Ollama server fetch a model, which it goes on with where it stopped. Raises BackendError."""
-    import httpx
-    import ollama
-
-    from utils.backends.ollama import OllamaBackend
-
-    where = address.Address(
-        route=route, model=name, source="live", id=known, url=address.endpoint(route), key=address.key_of(route)
-    )
-    if size := catalog.load().models[name].gigabytes.get("ollama"):
-        say(f"{known}: {size:.1f} GB, less what {where.url} has of it already")
-        free = shutil.disk_usage(Path.home()).free / GB
-        if where.loopback and size > free:
-            say(f"Note: only {free:.1f} GB are free on the disk of {Path.home()}. Ollama may use another.")
-    with closing(OllamaBackend(where)) as backend:
-        try:
-            _show(backend.client.pull(known, stream=True), say)
-        except ollama.ResponseError as error:
-            raise UnknownModel(f"Ollama cannot pull {known}: {error.error[:200]}.") from None
-        except (ConnectionError, httpx.HTTPError):
-            raise NotRunning(
-                f"Ollama does not answer at {where.url}, or no longer. {route.start} What came is kept."
-            ) from None
-    say(f"Ready: Ollama has {known}")
-
-
-def _show(parts: Iterable[Any], say: Callable[[str], object]) -> None:
-    """A bar with bytes and the time left for each file, a line for every other state."""
-    from tqdm import tqdm
-
-    told, bar = None, None
-    for part in parts:
-        if part.status != told:
-            told = part.status
-            if bar is not None:
-                bar.close()
-            bar = None
-            if part.total:
-                sizes: Any = {"total": part.total, "initial": part.completed or 0, "unit": "B", "unit_scale": True}
-                bar = tqdm(desc=told, **sizes)
-            else:
-                say(str(told))
-        if bar is not None:
-            bar.update((part.completed or bar.n) - bar.n)
-    if bar is not None:
-        bar.close()
