@@ -13,7 +13,7 @@ import pytest
 from loopback import KEY, KEYS, ROUTES, VARIABLES, WIRES, FaultServer, answer, begin, error, head, piece, reset
 
 from utils import Options, complete, connect
-from utils.backends import address, hosted, stream
+from utils.backends import address, hosted, probe, stream
 from utils.backends.trouble import Trouble
 from utils.errors import (
     BackendError,
@@ -276,7 +276,7 @@ def hang(*arguments, **named):
 
 
 def test_16_no_network(monkeypatch):
-    monkeypatch.setattr(address.socket, "create_connection", hang)
+    monkeypatch.setattr(probe.socket, "create_connection", hang)
     monkeypatch.setenv("NVIDIA_API_KEY", KEY)
     before = time.monotonic()
     assert connect("nim", mode="auto").source == "pocket"

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from utils.errors import BackendError, BadAnswer, Interrupted, TimedOut
 
@@ -23,6 +24,27 @@ ANSWER_BYTES = 16_000_000  # what no answer of a language model reaches
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/json")
 # Line ends for some libraries, but no line ends in JSON; as an escape they are the same text and disturb nobody.
 BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"}
+
+T = TypeVar("T")
+
+
+def in_time(ask: Callable[[], T], seconds: float, give_up: Callable[[], object] = lambda: None) -> T:
+    """What `ask` returns or raises; TimeoutError after so many seconds: looking up a name, or the head of a response
+    that dribbles in, knows no limit of its own. It is left to a thread then, and `give_up` called when that ends."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:  # raised again where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="ask", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except BaseException:  # Ctrl-C as well
+        future.add_done_callback(lambda _: give_up())
+        raise
 
 
 def check_kind(content_type: str) -> None:
