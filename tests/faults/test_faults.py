@@ -335,6 +335,31 @@ def test_17_a_head_that_comes_late_is_no_answer(served, wire):
     assert time.monotonic() - before < 4
 
 
+def test_17_a_head_that_does_not_end_is_not_waited_for(served, wire):
+    """A line of it every now and then, each in time for a reader's own limit; the server is hung up on when it ends."""
+    gone = threading.Event()
+
+    def dribble(connection):
+        try:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for number in range(25):
+                connection.sendall(b"x-%d: wait\r\n" % number)
+                time.sleep(0.2)
+            connection.sendall(begin(wire).partition(b"\r\n")[2])
+            while True:
+                connection.sendall(piece(wire, "late "))
+                time.sleep(0.02)
+        except OSError:
+            gone.set()
+
+    backend, server = served(dribble, SLM_TIMEOUT="0.5")
+    before = time.monotonic()
+    with fails(TimedOut, "No answer within"):
+        complete(backend, "Hello!")
+    assert time.monotonic() - before < 2 and len(server.requests) == 1
+    assert gone.wait(8)
+
+
 @pytest.mark.parametrize("wire", ["openai", "ollama"])
 def test_6_a_list_that_does_not_end_is_not_waited_for(served, wire, monkeypatch):
     monkeypatch.setattr(hosted, "OFFERS_S", 0.5)

@@ -9,18 +9,20 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from utils import catalog
 from utils.backends import schema
 from utils.backends.address import Address
-from utils.backends.stream import BETWEEN_S, FIRST_S, Watch
+from utils.backends.stream import BETWEEN_S, FIRST_S, Watch, in_time
 from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, Unsupported
 
+Chunks: TypeAlias = Generator[Chunk, None, None]
 TRIES = 3
 CONNECT_S = 10.0
 OFFERS_S = 5.0
@@ -48,7 +50,7 @@ class HostedBackend(ABC):
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
 
     @abstractmethod
-    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         """Asks once, in the SDK's own way."""
 
     @abstractmethod
@@ -63,7 +65,7 @@ class HostedBackend(ABC):
         """The same for an error message, which does not wait long."""
         watch = Watch(OFFERS_S, OFFERS_S)
         try:
-            return self.models(watch)
+            return in_time(lambda: self.models(watch), watch.left)
         finally:
             watch.done()
 
@@ -91,7 +93,7 @@ class HostedBackend(ABC):
             failure: BackendError | None = None
             wait: float | None = None
             try:
-                with closing(self._ask(messages, options, watch)) as chunks:  # type: ignore[type-var]
+                with closing(_begun(self._ask(messages, options, watch), watch)) as chunks:
                     for chunk in answer.of(chunks):
                         watch.pause()  # what the reader does with it is not the server's time
                         yield chunk
@@ -117,6 +119,7 @@ class HostedBackend(ABC):
         if ours is not None:
             return ours, None
         trouble = self._read(error)
+        trouble = replace(trouble, retry_after=trouble.retry_after or watch.retry_after)
         if text:
             said = f" ({clean(trouble.said, self.address.key)})" if trouble.said else ""
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
@@ -133,6 +136,15 @@ class HostedBackend(ABC):
     def explained(self, error: Exception, *, other: bool = False) -> BackendError:
         """Our error for one of the SDK's; `other`: it may be about another model than this backend's."""
         return _ours(error) or explain(self._read(error), self.address, self._offers, other=other)
+
+
+def _begun(chunks: Chunks, watch: Watch) -> Chunks:
+    """The same chunks. Until the first of them there may be no response yet, which the watch could hang up on."""
+    first = in_time(lambda: next(chunks, None), watch.left, chunks.close)
+    with closing(chunks):
+        if first is not None:
+            yield first
+            yield from chunks
 
 
 class _Answer:

@@ -79,6 +79,8 @@ class Watch:
     `late` says afterwards that this is why the stream broke.
     """
 
+    retry_after: str | None = None  # the response's header, which Ollama's own error does not keep
+
     def __init__(self, first_s: float, between_s: float) -> None:
         self._wait, self._between = first_s, between_s
         self._until = time.monotonic() + first_s
@@ -90,6 +92,11 @@ class Watch:
     def late(self) -> bool:
         """Whether the time is over."""
         return time.monotonic() >= self._until
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, and a little more, so that `late` is true after them."""
+        return max(0.0, self._until - time.monotonic()) + 0.02
 
     def guard(self, hang_up: Callable[[], None]) -> None:
         """The response has begun: from now on this is how its connection is ended, from another thread."""
@@ -133,7 +140,6 @@ class Hook(threading.local):
     """For httpx and httpx2, called when a response begins. Each thread sets the `watch` of the request it makes."""
 
     watch: Watch | None = None
-    retry_after: str | None = None  # Ollama's own error does not keep it
 
     @contextmanager
     def watched(self, watch: Watch | None) -> Iterator[None]:
@@ -145,9 +151,9 @@ class Hook(threading.local):
             self.watch = None
 
     def __call__(self, response: Any) -> None:
-        self.retry_after = response.headers.get("retry-after")
         if self.watch is None:
             return
+        self.watch.retry_after = response.headers.get("retry-after")
         if response.status_code == 200:
             check_kind(response.headers.get("content-type", ""))
         self.watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))
