@@ -215,6 +215,26 @@ def test_an_option_that_the_server_ignores_is_told(served, wire):
     assert len(server.requests) == 4
 
 
+def test_a_stop_text_that_the_server_ignores_ends_the_answer_all_the_same(served, wire):
+    gone = threading.Event()
+
+    def endless(connection):
+        connection.sendall(begin(wire) + piece(wire, "one") + piece(wire, " ST") + piece(wire, "OP two"))
+        with suppress(OSError):
+            while True:
+                connection.sendall(piece(wire, "more "))
+                time.sleep(0.01)
+        gone.set()
+
+    backend, _ = served(endless, answer(wire, "one", " STO"), begin(wire) + piece(wire, "one ST"))
+    result = complete(backend, "Hello!", Options(stop=("never", "STOP")))
+    assert (result.text, result.finish_reason, result.tokens) == ("one ", "stop", None)
+    assert gone.wait(3)
+    result = complete(backend, "Hello!", Options(stop=("STOP",)))  # what only looked like one
+    assert (result.text, result.finish_reason, result.tokens) == ("one STO", "stop", 2)
+    assert complete(backend, "Hello!", Options(stop=("STOP",))).text == "one ST"
+
+
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), *((s, NotRunning) for s in (500, 502, 503, 529))])
 def test_11_12_three_tries_at_most(served, wire, status, kind):
     backend, server = served(error(wire, status, "busy"))

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from utils import catalog
 from utils.backends import schema
 from utils.backends.address import Address
+from utils.backends.stops import Stops
 from utils.backends.stream import BETWEEN_S, FIRST_S, Watch, in_time
 from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
@@ -151,7 +152,12 @@ class _Answer:
     """Collects what has come, ends an answer that the server does not end, and tells when an option was ignored."""
 
     def __init__(self, options: Options) -> None:
-        self.text, self._options = "", options
+        self._said, self._options, self._stops = "", options, Stops(options.stop)
+
+    @property
+    def text(self) -> str:
+        """All that has come."""
+        return self._said + self._stops.held
 
     def of(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         pieces, tokens, finish, logprobs = 0, None, None, False
@@ -162,10 +168,16 @@ class _Answer:
             if chunk.text and self._options.logprobs and not logprobs:
                 raise Unsupported("The server sent no log-probabilities with its answer. Ask without logprobs.")
             if pieces > self._options.max_tokens:  # each is a token at least: the server counts wrongly or not at all
-                yield Chunk("", finish_reason="length")
+                yield self._told(Chunk(self._stops.rest(), finish_reason="length"))
                 return
-            self.text += chunk.text
-            yield chunk
+            told = self._stops.clip(chunk.text)
+            if self._stops.stopped:  # a server that honours stop texts never sends one
+                yield self._told(replace(chunk, text=told, tokens=None, finish_reason="stop"))
+                return
+            told += self._stops.rest() if chunk.finish_reason else ""
+            yield self._told(chunk if told == chunk.text else replace(chunk, text=told))
+        if self._stops.held:
+            yield self._told(Chunk(self._stops.rest()))
         if not self.text and not tokens:
             raise BadAnswer("The answer was empty: no text came back. Try again, or use another model.")
         asked = None if self._options.stop else self._options.schema  # a stop text may cut JSON anywhere
@@ -174,6 +186,10 @@ class _Answer:
                 "The server ignored the schema: its answer, which is kept, does not follow it. Ask for JSON in the "
                 "prompt, or use another route."
             )
+
+    def _told(self, chunk: Chunk) -> Chunk:
+        self._said += chunk.text
+        return chunk
 
 
 def _time_limit() -> float | None:

@@ -11,6 +11,7 @@ from math import isnan
 from typing import Any, cast
 
 from utils.backends import images
+from utils.backends.stops import Stops
 from utils.backends.target import Target
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadInput, TooLong, Unsupported
@@ -184,12 +185,15 @@ class Text:
     def __init__(
         self, step: Callable[[int], str | None], whole: Callable[[list[int]], str], stop: tuple[str, ...]
     ) -> None:
-        self.stopped = False
-        self._step, self._whole, self._stop = step, whole, stop
+        self._step, self._whole, self._stops = step, whole, Stops(stop)
         self._ids: list[int] = []
         self._decoded = ""
-        self._held = ""
         self._waiting = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop text was found."""
+        return self._stops.stopped
 
     def add(self, token: int) -> str:
         """The text that `token` completes, often its own, sometimes none."""
@@ -202,28 +206,18 @@ class Text:
             piece = self._rest(piece)
             self._waiting = False
         self._decoded += piece
-        return self._clip(piece) if self._stop else piece
+        return self._stops.clip(piece)
 
     def flush(self) -> str:
         """What was held back and turned out to be text."""
         if self.stopped:
             return ""
-        rest = self._clip(self._rest("")) if self._waiting else ""
-        return rest if self.stopped else rest + self._held
+        rest = self._stops.clip(self._rest("")) if self._waiting else ""
+        return rest + self._stops.rest()
 
     def _rest(self, piece: str) -> str:
         text = self._whole(self._ids)
         return text[len(self._decoded) :] if text.startswith(self._decoded) else piece
-
-    def _clip(self, piece: str) -> str:
-        text = self._held + piece
-        found = [at for at in map(text.find, self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            return text[: min(found)]
-        keep = max((n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
 
 
 def chunks(
