@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 from utils import catalog
 from utils.backends import schema
 from utils.backends.address import Address
-from utils.backends.stops import Stops
 from utils.backends.stream import BETWEEN_S, FIRST_S, Watch, in_time
+from utils.backends.text import Stops
 from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, Unsupported
