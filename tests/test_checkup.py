@@ -232,11 +232,13 @@ def test_it_takes_less_than_three_seconds_where_nothing_answers(monkeypatch):
 def test_the_models_that_fit_are_told(monkeypatch):
     import psutil
 
-    for free, status, said in ((4e9, "ok", "phi-3.5-mini (3.0 GB); too large: "), (1e9, "warn", "none; too large: ")):
+    for free, status, said in ((4e9, "ok", "phi-3.5-mini (3.0 GB), "), (1e9, "warn", "none; too large: ")):
         memory = SimpleNamespace(available=free, total=2 * free)
         monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
         found = named("Real models that fit")
         assert found.status == status and said in found.detail and "phi-3-medium-128k (8.3 GB)" in found.detail
+        assert "phi-3-medium-4k (about 8.3 GB)" in found.detail.partition("; too large: ")[2]  # nobody publishes it
+        assert all(name in found.detail for name, model in catalog.load().models.items() if model.kind == "real")
 
 
 def test_scarce_memory_and_disk_are_warned_of(monkeypatch):

@@ -169,9 +169,10 @@ def _hugging_face(model: catalog.Model) -> list[str]:
 def _fit(psutil: Any) -> Finding:
     """Which real models this machine's memory can hold, 4-bit weights and the KV cache of a short talk together."""
     free = psutil.virtual_memory().available / GB
-    sizes = {model.name: model.needs_gb() for model in catalog.load().models.values()}
-    fits = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need < free]
-    large = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need >= free]
+    models = [(model, need) for model in catalog.load().models.values() if (need := model.needs_gb())]
+    sizes = [(f"{model.name} ({'about ' * model.estimated}{need:.1f} GB)", need) for model, need in models]
+    fits = [size for size, need in sizes if need < free]
+    large = [size for size, need in sizes if need >= free]
     detail = f"{', '.join(fits) or 'none'}{'; too large: ' + ', '.join(large) if large else ''}"
     fix = "" if fits else "Optional. Close other programs to make room; the pocket models need none of it."
     return Finding("Real models that fit", "ok" if fits else "warn", detail, fix)
