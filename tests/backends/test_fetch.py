@@ -40,6 +40,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
+        if "wrong" in self.headers.get("Authorization", ""):
+            return self.json({}, 401, {"X-Error-Message": "Invalid credentials in Authorization header"})
         if path.startswith(f"/api/models/{REPO}/tree/"):
             return self.json([{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in FILES.items()])
         if path.startswith(f"/api/models/{REPO}"):
@@ -164,6 +166,27 @@ def test_no_hub_and_no_such_repository(hub, tmp_path):
     done = run(hub, tmp_path, "phi-3-mini-4k", "--for", "transformers")
     assert done.returncode == 1 and "has no microsoft/Phi-3-mini-4k-instruct" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_29_a_proxy_is_not_asked_for_a_hub_on_this_machine(hub, tmp_path):
+    nobody = "http://127.0.0.1:9"
+    proxies = {name: nobody for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
+    done = run(hub, tmp_path, "phi-3.5-mini", **proxies, NO_PROXY="example.org", no_proxy="example.org")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set"),
+        ({"HF_TOKEN": "hf_wrong"}, "refused the key for microsoft/Phi-3.5-mini-instruct-onnx: check HF_TOKEN"),
+        ({"HF_TOKEN": "“hf_x”"}, "HF_TOKEN is not plain ASCII"),
+    ],
+)
+def test_a_setting_that_forbids_a_download_is_named(hub, tmp_path, settings, said):
+    done = run(hub, tmp_path, "phi-3.5-mini", **settings)
+    assert done.returncode == 1 and said in done.stderr
+    assert "hf_" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_download_without_room_is_not_begun(hub, tmp_path):

@@ -99,15 +99,19 @@ def _live(route: Route, name: str, row: Model | None) -> Address:
 
 def key_of(route: Route) -> str | None:
     """The route's key, clean enough for a header; None where it is not set. Raises KeyProblem."""
-    variable = key_variable(route)
-    key = ((variable and catalog.variable(variable)) or "").translate(INVISIBLE)
-    key = "".join(key.split())  # a line break or a blank that was copied along
+    variable = key_variable(route) or ""
+    return plain(catalog.variable(variable) or "", variable) or None
+
+
+def plain(given: str, variable: str) -> str:
+    """A key without what was copied along: line breaks, blanks, invisible characters. Raises KeyProblem."""
+    key = "".join(given.translate(INVISIBLE).split())
     if not (key.isascii() and key.isprintable()):
         raise KeyProblem(
             f"{variable} is not plain ASCII: it holds typographic quotes or other characters that no key has. "
             "Copy the key again, without quotes."
         )
-    return key or None
+    return key
 
 
 def key_variable(route: Route) -> str | None:

@@ -12,11 +12,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from utils import catalog
+from utils.backends.address import plain
+from utils.backends.probe import is_loopback
 from utils.backends.target import suggest
 from utils.catalog import Route
-from utils.errors import BackendError, BadInput, BadModel, NotRunning, UnknownModel
+from utils.errors import BackendError, BadInput, BadModel, KeyProblem, NotRunning, UnknownModel
 
 SPARE = 1_000_000_000  # bytes to leave free on the disk
 FILES = [
@@ -71,9 +74,7 @@ def _tell_memory(name: str, say: Callable[[str], object]) -> None:
 
 
 def _download(known: str, say: Callable[[str], object]) -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if token := catalog.variable("HF_TOKEN"):  # from .env as well: the hub's library looks in the environment only
-        os.environ["HF_TOKEN"] = token
+    prepare()
     from huggingface_hub import constants, snapshot_download
 
     repo, inside = parts(known)
@@ -96,6 +97,17 @@ def _download(known: str, say: Callable[[str], object]) -> None:
     except Exception as error:
         raise explained(error, repo, constants.ENDPOINT) from None
     say(f"Ready in {folder / inside}")
+
+
+def prepare() -> None:
+    """Sets what the hub's library looks for in the environment. Raises KeyProblem."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if token := catalog.variable("HF_TOKEN"):  # it may stand in .env
+        os.environ["HF_TOKEN"] = plain(token, "HF_TOKEN")
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or ""
+    if is_loopback(host):  # a proxy has no business between this machine and itself
+        others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = f"{others},{host}" if others else host
 
 
 def parts(known: str) -> tuple[str, str]:
@@ -181,16 +193,21 @@ def _is_damaged(pointer: Path) -> bool:
 
 def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
     """Our error for one of the hub's."""
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-    if isinstance(error.__cause__, HfHubHTTPError):
-        error = error.__cause__  # it answered; the library only adds that the cache does not have it either
+    if isinstance(error.__cause__, HfHubHTTPError | OfflineModeIsEnabled):
+        error = error.__cause__  # the library only adds that the cache does not have it either
+    if isinstance(error, OfflineModeIsEnabled):
+        return BadInput("HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, which forbids downloads. Unset it.")
     if isinstance(error, OSError) and error.errno == 28:
         return BadInput("The disk is full. Make room, then run the same command: it goes on where it stopped.")
     if isinstance(error, RepositoryNotFoundError):
         return UnknownModel(f"{endpoint} has no {repo}, or not for you. If it is private, set HF_TOKEN.")
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
+        if status in (401, 403):
+            page = catalog.load().keys["HF_TOKEN"].source
+            return KeyProblem(f"{endpoint} refused the key for {repo}: check HF_TOKEN, or make a new one at {page}.")
         return NotRunning(f"{endpoint} refused {repo} (status {status}). Try again later; what came is kept.")
     if isinstance(error, OSError) or "onnect" in type(error).__name__:
         return NotRunning(f"{endpoint} cannot be reached. Connect to the network, or set HF_ENDPOINT to a mirror.")
