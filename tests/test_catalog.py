@@ -119,6 +119,15 @@ def test_published_sizes_are_what_the_configurations_give():
         assert models[name].parameters == phi3(5120, 40, 40, 10, 128, 17920)
 
 
+def test_the_memory_of_every_real_model_is_known():
+    models = catalog.load().models
+    for model in models.values():
+        assert (model.needs_gb() is not None) == (model.kind == "real"), model.name
+    assert models["phi-4"].needs_gb(0) == 9.1 and not models["phi-4"].estimated  # as Ollama publishes it
+    moe = models["phi-3.5-moe"]
+    assert moe.estimated and moe.needs_gb(1000) == pytest.approx(41.873 * 4.5 / 8 + 0.131, abs=0.001)
+
+
 def test_sources_are_addresses_or_files_of_this_repository():
     read = catalog.load()
     for row in [*read.routes.values(), *read.models.values(), *read.keys.values()]:

@@ -1,12 +1,15 @@
 import http.server
 import importlib.metadata
+import os
 import shutil
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from loopback import FaultServer, head
 
 import utils
 from utils import catalog, checkup
@@ -144,7 +147,9 @@ def test_an_address_that_is_none_is_said(monkeypatch):
 
 def test_what_a_hosted_route_lacks_is_said(server, monkeypatch):
     findings = doctor()
-    assert "no key" in named("NVIDIA NIM", findings).detail and "NVIDIA_API_KEY" in named("NVIDIA NIM", findings).fix
+    assert "no key" in named("NVIDIA NIM", findings).detail
+    said = "put the line `NVIDIA_API_KEY=...` into the file .env; https://build.nvidia.com makes keys."
+    assert said in named("NVIDIA NIM", findings).fix
     assert "switched off" in named("GitHub Models", findings).detail
     assert "2026-07-30" in named("GitHub Models", findings).fix
     assert "AZURE_INFERENCE_ENDPOINT" in named("Microsoft (Azure AI) Foundry", findings).fix
@@ -152,6 +157,58 @@ def test_what_a_hosted_route_lacks_is_said(server, monkeypatch):
     assert named("GitHub Models").status == "ok"
     monkeypatch.setenv("NVIDIA_API_KEY", "“x”")
     assert "not plain ASCII" in named("NVIDIA NIM").fix
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "detail"),
+    [
+        (b"", "not running", "does not answer at http://127"),
+        (head(401, "application/json") + b"{}", "no key", "does not take the key"),
+        (head(410, "application/json") + b"{}", "retired", "switched off"),
+        (head(503, "text/html"), "not running", "does not answer at http://127"),
+        (head(404, "application/json") + b"{}", "works", "answers at http://127"),
+    ],
+)
+def test_an_open_port_alone_does_not_make_a_route_work(monkeypatch, said, state, detail):
+    server = FaultServer([b""], listing=said or b" ")
+    monkeypatch.setenv("NVIDIA_BASE_URL", f"{server.url}/v1")
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-x")
+    found = named("NVIDIA NIM")
+    assert found.state == state and detail in found.detail
+    server.close()
+
+
+def test_a_server_that_trickles_is_not_waited_for(monkeypatch):
+    def trickle(connection):
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(head(200, "application/json") + b"[")
+            for _ in range(100):
+                connection.sendall(b" ")
+                time.sleep(0.1)
+
+    server = FaultServer([b""])
+    monkeypatch.setattr(server, "_serve", trickle)
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
+    before = time.monotonic()
+    found = named("Ollama")
+    assert time.monotonic() - before < 3 and "something else answers" in found.detail
+    assert "OLLAMA_API_KEY" in found.fix
+    server.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script of POSIX")
+def test_a_driver_that_hangs_adds_nothing_to_servers_that_do_not_answer(monkeypatch, tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 10\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(checkup.platform, "system", lambda: "Linux")
+    monkeypatch.setenv("OLLAMA_HOST", "http://192.0.2.7:11434")
+    before = time.monotonic()
+    findings = doctor()
+    assert time.monotonic() - before < 3
+    assert named("GPU", findings).detail == "NVIDIA's driver does not answer"
+    assert named("Ollama", findings).state == "not running"
 
 
 def test_every_route_has_a_state():
@@ -175,11 +232,13 @@ def test_it_takes_less_than_three_seconds_where_nothing_answers(monkeypatch):
 def test_the_models_that_fit_are_told(monkeypatch):
     import psutil
 
-    for free, status, said in ((4e9, "ok", "phi-3.5-mini (3.0 GB); too large: "), (1e9, "warn", "none; too large: ")):
+    for free, status, said in ((4e9, "ok", "phi-3.5-mini (3.0 GB), "), (1e9, "warn", "none; too large: ")):
         memory = SimpleNamespace(available=free, total=2 * free)
         monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
         found = named("Real models that fit")
         assert found.status == status and said in found.detail and "phi-3-medium-128k (8.3 GB)" in found.detail
+        assert "phi-3-medium-4k (about 8.3 GB)" in found.detail.partition("; too large: ")[2]  # nobody publishes it
+        assert all(name in found.detail for name, model in catalog.load().models.items() if model.kind == "real")
 
 
 def test_scarce_memory_and_disk_are_warned_of(monkeypatch):

@@ -117,3 +117,27 @@ def test_an_index_cannot_lead_out_of_the_folder(folder):
         json.dumps({"weight_map": {"a": "../../elsewhere.safetensors"}})
     )
     assert "outside" in refused(folder)
+
+
+def test_a_link_cannot_lead_out_of_the_folder(folder, tmp_path):
+    away = (folder / "model.safetensors").rename(tmp_path / "away.safetensors")
+    (folder / "model.safetensors").symlink_to(away)
+    assert refused(folder) == f"model.safetensors of {NAME} is a link to a file outside, so this model is refused."
+    (folder / "model.safetensors").unlink()
+    away.rename(folder / "whole.bin")
+    (folder / "model.safetensors").symlink_to("whole.bin")
+    assert weights.check(folder)
+
+
+def test_links_within_hugging_faces_cache_are_followed(folder, tmp_path):
+    repository = tmp_path / "hub" / "models--someone--small"
+    (repository / "snapshots").mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    snapshot = folder.rename(repository / "snapshots" / "0123abc")
+    (snapshot / "model.safetensors").rename(repository / "blobs" / "feed")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/feed")
+    assert weights.check(snapshot)
+    (repository / "blobs" / "feed").rename(tmp_path / "hub" / "feed")
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / "model.safetensors").symlink_to("../../../feed")
+    assert "is a link to a file outside" in refused(snapshot)

@@ -20,6 +20,7 @@ FILE = HOME / "data" / "catalog.toml"
 STATUS = ("live", "limited", "retired")
 KINDS = ("pocket", "real")
 TALK = 2048  # tokens
+BITS = 4.5  # of a number that is stored in 4, its share of a scale for 32 of them included
 _TYPES = {
     "str": str,
     "str | None": str,
@@ -85,11 +86,20 @@ class Model:
     ids: dict[str, str] = field(default_factory=dict)  # route -> what that route calls it
     shape: dict[str, int] = field(default_factory=dict)  # of its published configuration, by Transformers' names
 
+    @property
+    def estimated(self) -> bool:
+        """Whether nobody says how large a download in 4 bits is."""
+        return not self.gigabytes
+
     def needs_gb(self, context: int = TALK) -> float | None:
-        """Memory for the smallest download and a context of so many tokens, in GB; None where one is not known."""
-        if not self.gigabytes or self.kv_bytes is None:
+        """Memory for the weights in 4 bits and a context of so many tokens, in GB; None where the latter is not known.
+
+        The weights are the smallest download or, where it is not known, an estimate: 4 bits a number and their scales.
+        """
+        if self.kv_bytes is None:
             return None
-        return min(self.gigabytes.values()) + self.kv_bytes * context / 1e9
+        weights = self.parameters * BITS / 8 / 1e9 if self.estimated else min(self.gigabytes.values())
+        return weights + self.kv_bytes * context / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,19 +9,18 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from utils import catalog, pocket
-from utils.backends import address
+from utils import catalog, pocket, services
 from utils.backends.target import downloaded
 from utils.errors import BackendError
+from utils.findings import Finding as Finding  # for those who ask the doctor
+from utils.findings import Findings
 from utils.pocket import export, weights
 
 SETUP = "Run `python -m utils setup`."
@@ -34,41 +33,17 @@ PACKAGES = {
 }
 GB = 1e9
 ACCELERATORS = Path("/dev/accel")  # where Linux shows NPUs
-WORDS = {"ok": "ok", "warn": "note", "missing": "MISSING"}
-
-
-State = Literal["", "works", "missing package", "no key", "not running", "retired", "wrong setting"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`ok`; `warn`: something optional is absent or scarce; `missing`: the lessons need it. `fix` says what to do.
-
-    `state`: of a route only.
-    """
-
-    name: str
-    status: Literal["ok", "warn", "missing"]
-    detail: str
-    fix: str = ""
-    state: State = ""
-
-
-class Findings(list[Finding]):
-    """Findings that show as a table of plain text."""
-
-    def __repr__(self) -> str:
-        name, detail = max(len(f.name) for f in self), max(len(f.detail) for f in self)
-        rows = (f"{WORDS[f.status]:<8} {f.name:<{name}}  {f.detail:<{detail}}  {f.fix}" for f in self)
-        return "\n".join(map(str.rstrip, rows))
 
 
 def doctor() -> Findings:
     """All findings, what the lessons need first. Takes under three seconds, whatever does not answer."""
-    processor, memory = _measured("Processor", _processor), _measured("Memory", _memory)
-    needed = [_python(), processor, *_packages(), memory, _disk(), *_pocket(), *_exports()]
-    fit = _measured("Real models that fit", _fit)
-    return Findings([*needed, *_runtimes(), *_providers(), _gpu(), _real_weights(), fit, *_servers(), *_keys()])
+    with ThreadPoolExecutor(2) as pool:  # whom one has to wait for; the rest is looked at meanwhile
+        servers, gpu = pool.submit(services.servers, SETUP), pool.submit(_gpu)
+        processor, memory = _measured("Processor", _processor), _measured("Memory", _memory)
+        needed = [_python(), processor, *_packages(), memory, _disk(), *_pocket(), *_exports()]
+        runtimes, fit = [*_runtimes(), *_providers()], _measured("Real models that fit", _fit)
+        optional = [*runtimes, gpu.result(), _real_weights(), fit, *servers.result(), *_keys()]
+    return Findings([*needed, *optional])
 
 
 def _python() -> Finding:
@@ -194,52 +169,13 @@ def _hugging_face(model: catalog.Model) -> list[str]:
 def _fit(psutil: Any) -> Finding:
     """Which real models this machine's memory can hold, 4-bit weights and the KV cache of a short talk together."""
     free = psutil.virtual_memory().available / GB
-    sizes = {model.name: model.needs_gb() for model in catalog.load().models.values()}
-    fits = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need < free]
-    large = [f"{name} ({need:.1f} GB)" for name, need in sizes.items() if need and need >= free]
+    models = [(model, need) for model in catalog.load().models.values() if (need := model.needs_gb())]
+    sizes = [(f"{model.name} ({'about ' * model.estimated}{need:.1f} GB)", need) for model, need in models]
+    fits = [size for size, need in sizes if need < free]
+    large = [size for size, need in sizes if need >= free]
     detail = f"{', '.join(fits) or 'none'}{'; too large: ' + ', '.join(large) if large else ''}"
     fix = "" if fits else "Optional. Close other programs to make room; the pocket models need none of it."
     return Finding("Real models that fit", "ok" if fits else "warn", detail, fix)
-
-
-def _servers() -> list[Finding]:
-    """All at once: one that does not answer takes as long as all of them."""
-    rows = [route for route in catalog.load().routes.values() if route.hosted]
-    with ThreadPoolExecutor(len(rows)) as pool:
-        return list(pool.map(_server, rows))
-
-
-def _server(route: catalog.Route) -> Finding:
-    def note(state: State, detail: str, fix: str) -> Finding:
-        return Finding(route.title, "warn", f"{detail}: a pocket model answers", f"Optional: {fix}", state)
-
-    own = address.own_endpoint(route)
-    try:
-        for package in route.packages.values():
-            importlib.metadata.version(package)
-        if route.status == "retired" and not own:
-            return note("retired", "switched off", route.instead or "")
-        if route.endpoint is None and not own:
-            return note("no key", "no endpoint", f"set {route.endpoint_variable} and {route.key_variable}.")
-        if address.lacks_key(route):
-            return note("no key", "no key", f"set {route.key_variable}.")
-        url, before = address.endpoint(route), time.perf_counter()
-        if not address.reachable(url):
-            return note("not running", f"does not answer at {url}", route.start or "is the network there?")
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(route.title, "warn", "its client is not installed", SETUP, "missing package")
-    except BackendError as error:
-        return Finding(route.title, "warn", "cannot be asked", str(error), "wrong setting")
-    milliseconds = 1000 * (time.perf_counter() - before)
-    if route.name != "ollama":
-        return Finding(route.title, "ok", f"connects to {url} in {milliseconds:.0f} ms", state="works")
-    models = address.ollama_models(url)
-    if models is None:
-        return note("not running", f"something else answers at {url}", "is OLLAMA_HOST right?")
-    names = ", ".join(sorted(name for name in models if not name.endswith(":latest"))[:5])
-    first = catalog.load().models[route.live].ids[route.name]
-    detail = f"at {url} in {milliseconds:.0f} ms, with {names or f'no model yet: `ollama pull {first}` gets one'}"
-    return Finding(route.title, "ok", detail, state="works")
 
 
 def _keys() -> Iterator[Finding]:

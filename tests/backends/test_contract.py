@@ -175,6 +175,16 @@ def test_two_answers_at_the_same_time_do_not_mix(backend):
     assert mixed == alone
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_the_first_question_may_come_from_another_thread(route, reference):
+    backend, options, answers = connected(route), Options(max_tokens=5), []
+    thread = threading.Thread(target=lambda: answers.append(said(backend, QUESTION, options)))
+    thread.start()
+    thread.join()
+    assert answers and (route == "onnx int4" or answers == [said(reference, QUESTION, options)])
+    backend.close()
+
+
 @pytest.mark.parametrize("other", ROUTES)
 def test_two_backends_live_side_by_side(other, reference):
     with_it = connected(other)

@@ -14,12 +14,17 @@ from contextlib import contextmanager
 import pytest
 
 from utils.backends.fetch import fetch
-from utils.errors import BadInput, NotRunning, UnknownModel
+from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, KeyProblem, NotRunning, UnknownModel
 
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
 INSIDE = "cpu_and_mobile/cpu-int4-awq-block-128-acc-level-4"
 COMMIT = "c" * 40
-FILES = {f"{INSIDE}/genai_config.json": b"{}", f"{INSIDE}/model.onnx.data": os.urandom(11_000_000), "gpu/x.onnx": b"x"}
+FILES = {
+    f"{INSIDE}/genai_config.json": b"{}",
+    f"{INSIDE}/tokenizer.json": b'{"x": 1}',
+    f"{INSIDE}/model.onnx.data": os.urandom(11_000_000),
+    "gpu/x.onnx": b"x",
+}
 
 
 def git_hash(data):
@@ -35,6 +40,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
+        if "wrong" in self.headers.get("Authorization", ""):
+            return self.json({}, 401, {"X-Error-Message": "Invalid credentials in Authorization header"})
         if path.startswith(f"/api/models/{REPO}/tree/"):
             return self.json([{"type": "file", "path": n, "size": len(d), "oid": "0" * 40} for n, d in FILES.items()])
         if path.startswith(f"/api/models/{REPO}"):
@@ -132,11 +139,25 @@ def test_a_download_goes_on_where_it_stopped(hub, tmp_path):
 def test_a_damaged_file_is_deleted_and_fetched_again(hub, tmp_path, damaged):
     Hub.damaged = damaged
     done = run(hub, tmp_path, "phi-3.5-mini")
-    assert done.returncode == 1 and "was damaged on its way and has been deleted" in done.stderr
+    assert done.returncode == 1 and "Damaged on the way and deleted again: " in done.stderr
+    if damaged == ".json":
+        assert "deleted again: genai_config.json, tokenizer.json. Run the same command once more." in done.stderr
     Hub.damaged = ""
     again = run(hub, tmp_path, "phi-3.5-mini")
     assert again.returncode == 0, again.stderr
     assert not list(tmp_path.rglob("*.part"))
+    assert {f.name: f.read_bytes() for f in tmp_path.rglob("snapshots/*/*/*/*")} == {
+        name.rpartition("/")[2]: data for name, data in FILES.items() if name.startswith(INSIDE)
+    }
+
+
+def test_a_small_file_that_an_earlier_run_left_damaged_is_found(hub, tmp_path):
+    assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0
+    [file] = tmp_path.rglob("snapshots/**/genai_config.json")
+    file.write_bytes(b"[]")
+    done = run(hub, tmp_path, "phi-3.5-mini")
+    assert done.returncode == 1 and "deleted again: genai_config.json" in done.stderr
+    assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0 and file.read_bytes() == b"{}"
 
 
 def test_no_hub_and_no_such_repository(hub, tmp_path):
@@ -145,6 +166,27 @@ def test_no_hub_and_no_such_repository(hub, tmp_path):
     done = run(hub, tmp_path, "phi-3-mini-4k", "--for", "transformers")
     assert done.returncode == 1 and "has no microsoft/Phi-3-mini-4k-instruct" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_29_a_proxy_is_not_asked_for_a_hub_on_this_machine(hub, tmp_path):
+    nobody = "http://127.0.0.1:9"
+    proxies = {name: nobody for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY")}
+    done = run(hub, tmp_path, "phi-3.5-mini", **proxies, NO_PROXY="example.org", no_proxy="example.org")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set"),
+        ({"HF_TOKEN": "hf_wrong"}, "refused the key for microsoft/Phi-3.5-mini-instruct-onnx: check HF_TOKEN"),
+        ({"HF_TOKEN": "“hf_x”"}, "HF_TOKEN is not plain ASCII"),
+    ],
+)
+def test_a_setting_that_forbids_a_download_is_named(hub, tmp_path, settings, said):
+    done = run(hub, tmp_path, "phi-3.5-mini", **settings)
+    assert done.returncode == 1 and said in done.stderr
+    assert "hf_" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_download_without_room_is_not_begun(hub, tmp_path):
@@ -178,15 +220,19 @@ def test_what_cannot_be_fetched_is_said(name, route, kind, said):
 class Ollama(http.server.BaseHTTPRequestHandler):
     """An Ollama server's /api/pull: lines of progress, or an error."""
 
-    lines: tuple = ()
+    lines: tuple = ()  # what it says: JSON, or bytes as they are
+    status = 200
     keys: list = []  # noqa: RUF012 - for the tests to look at
 
     def do_POST(self):
         self.keys.append(self.headers.get("Authorization"))
-        self.send_response(200)
+        self.send_response(self.status)
         self.end_headers()
         for line in self.lines:
-            self.wfile.write(json.dumps(line).encode() + b"\n")
+            self.wfile.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
+
+    def do_GET(self):
+        self.send_error(404)
 
     def log_message(self, *arguments):
         pass
@@ -239,6 +285,31 @@ def test_what_ollama_cannot_pull(ollama, monkeypatch):
     ollama.lines = [{"error": "pull model manifest: file does not exist"}]
     with pytest.raises(UnknownModel, match=r"Ollama cannot pull phi3\.5: pull model manifest"):
         fetch("phi-3.5-mini", "ollama", print)
+    ollama.lines = [{"status": "pulling manifest"}, {"error": "write: no space left on device"}]
+    with pytest.raises(BackendError, match=r"Ollama cannot pull phi3\.5: write: no space left.*goes on from there"):
+        fetch("phi-3.5-mini", "ollama", print)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(NotRunning, match=r"does not answer at http://127\.0\.0\.1:9.*ollama serve"):
         fetch("phi-3.5-mini", "ollama", print)
+
+
+@pytest.mark.parametrize(
+    ("status", "lines", "kind", "said"),
+    [
+        pytest.param(200, [], Interrupted, "broke off before it had all of phi3.5", id="20 nothing at all"),
+        pytest.param(200, [{"status": "pulling manifest"}], Interrupted, "broke off before", id="20 no end"),
+        pytest.param(200, [b"<html>Sign in</html>"], BadAnswer, "Is the address right?", id="26 a web page"),
+        pytest.param(200, [[]], BadAnswer, "Is the address right?", id="26 a list"),
+        pytest.param(307, [], BadAnswer, "sends us on to another address", id="28 a redirect"),
+        pytest.param(401, [{"error": "unauthorized Secret-1"}], KeyProblem, "rejected the key", id="4 a wrong key"),
+        pytest.param(500, [{"error": "oh"}], NotRunning, "out of order or busy.*goes on from there", id="12 broken"),
+    ],
+)
+def test_a_pull_that_goes_wrong_is_explained(ollama, monkeypatch, status, lines, kind, said):
+    monkeypatch.setenv("OLLAMA_API_KEY", "Secret-1")
+    monkeypatch.setattr(ollama, "status", status)
+    ollama.lines = lines
+    told = []
+    with pytest.raises(kind, match=said) as caught:
+        fetch("phi-3.5-mini", "ollama", told.append)
+    assert "Secret-1" not in str(caught.value) and not any("Ready" in line for line in told)

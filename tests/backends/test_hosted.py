@@ -1,8 +1,12 @@
 """How a route finds its server, its model and its client, and what becomes of pictures."""
 
+import http.server
+import json
+import threading
 from contextlib import closing
 
 import pytest
+from loopback import FaultServer, head
 
 from utils import catalog, connect
 from utils.backends import address, images
@@ -54,6 +58,59 @@ def test_ollama_is_used_where_it_has_the_model(monkeypatch):
         monkeypatch.setattr(address, "ollama_models", lambda url, there=there: there)
         assert connect("ollama", "phi-3.5-mini", mode="auto").source == source
     assert connect("ollama", "qwen2.5:0.5b", mode="auto").address.id == "qwen2.5:0.5b"
+
+
+class Ollama(http.server.BaseHTTPRequestHandler):
+    """An Ollama server that wants a key, or sends one elsewhere."""
+
+    elsewhere = ""
+    asked: list = []  # noqa: RUF012 - for the tests to look at
+
+    def do_GET(self):
+        key = self.headers.get("Authorization")
+        self.asked.append(key)
+        self.send_response(302 if self.elsewhere else 200 if key == "Bearer Secret-1" else 401)
+        if self.elsewhere:
+            self.send_header("Location", self.elsewhere)
+        self.end_headers()
+        self.wfile.write(json.dumps({"models": [{"name": "phi3.5:latest"}]}).encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ollama) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OLLAMA_HOST", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(Ollama, "asked", [])
+        yield Ollama
+        server.shutdown()
+
+
+def test_an_ollama_server_is_given_its_key_when_it_is_looked_for(guarded, monkeypatch):
+    assert connect("ollama", "phi-3.5-mini", mode="auto").source == "pocket"
+    monkeypatch.setenv("OLLAMA_API_KEY", "Secret-1")
+    assert connect("ollama", "phi-3.5-mini", mode="auto").source == "live"
+
+
+def test_28_a_key_is_not_carried_to_another_address(guarded, monkeypatch):
+    monkeypatch.setenv("OLLAMA_API_KEY", "Secret-1")
+    other = FaultServer([b""], listing=head(200, "application/json") + b'{"models": [{"name": "phi3.5"}]}')
+    heard = []
+    monkeypatch.setattr(other, "_serve", lambda connection: heard.append(connection.recv(65536)))
+    monkeypatch.setattr(guarded, "elsewhere", f"{other.url}/api/tags")
+    assert connect("ollama", "phi-3.5-mini", mode="auto").source == "pocket"
+    assert guarded.asked == ["Bearer Secret-1"] and not heard
+    other.close()
+
+
+def test_what_is_no_http_at_all_is_no_ollama(monkeypatch):
+    server = FaultServer([b""], listing=b"220 mail.example.org\r\n")
+    monkeypatch.setenv("OLLAMA_HOST", server.url)
+    assert connect("ollama", "phi-3.5-mini", mode="auto").source == "pocket"
+    server.close()
 
 
 def test_a_server_of_ones_own_needs_no_key(monkeypatch):

@@ -1,5 +1,6 @@
 """What only local routes do: plain text, steps, files that are damaged, devices and providers."""
 
+import json
 import shutil
 import sys
 import types
@@ -11,7 +12,7 @@ import pytest
 
 from utils import Options, complete, connect, pocket
 from utils.backends.target import Target
-from utils.errors import BackendError, BadInput, BadModel, NotInstalled, Unsupported
+from utils.errors import BackendError, BadInput, BadModel, ExportFailed, NotInstalled, Unsupported
 from utils.pocket import export
 
 MODEL = "pocket-phi-3-mini"
@@ -193,6 +194,30 @@ def test_a_damaged_tokenizer_is_refused_in_words(tmp_path):
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(BadModel, match="no-words cannot be loaded: "):
         connect("transformers", str(folder))
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers", "openvino", *MLX])
+def test_a_model_without_a_chat_template_goes_on_with_plain_text_only(tmp_path, route):
+    folder = shutil.copytree(pocket.folder(MODEL), tmp_path / "no-template")
+    (folder / "chat_template.jinja").unlink()
+    with closing(connect(route, folder)) as backend:
+        with pytest.raises(Unsupported, match=r"^no-template has no chat template .*stream_text") as caught:
+            complete(backend, QUESTION)
+        assert len(str(caught.value)) < 300 and "/" not in str(caught.value)
+        assert "".join(chunk.text for chunk in backend.stream_text("Once upon a time", Options(max_tokens=8)))
+
+
+def test_llama_cpp_is_not_given_another_models_chat_template(tmp_path):
+    folder = shutil.copytree(pocket.folder(MODEL), tmp_path / "no-template")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ExportFailed, match=r"^no-template has no chat_template\.jinja"):
+        connect("llama.cpp", folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+    template = (pocket.folder(MODEL) / "chat_template.jinja").read_text()
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": template}))  # as older ones
+    options = Options(max_tokens=9)
+    with closing(connect("llama.cpp", folder)) as backend, closing(connect("onnx", MODEL, mode="offline")) as usual:
+        assert complete(backend, QUESTION, options).text == complete(usual, QUESTION, options).text
 
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path):

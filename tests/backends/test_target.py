@@ -177,6 +177,17 @@ def test_a_large_folder_is_not_called_a_pocket_model(tmp_path):
     assert target("transformers", str(tmp_path), "auto").source == "live"
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.gguf", "openvino_model.bin"])
+def test_37_a_link_out_of_a_folder_is_refused_in_every_format(tmp_path, name):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (tmp_path / "away").write_text("x")
+    (folder / name).symlink_to("../away")
+    with pytest.raises(BadModel, match=f"{name} of mine is a link to a file outside"):
+        target("onnx", str(folder), "auto")
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "nowhere/at-all"])
 def test_a_folder_without_a_model_is_an_unknown_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from utils import Options, complete, connect, pocket
-from utils.errors import BadInput
+from utils.errors import BackendError, BadInput, BadModel
 
 POCKET = pocket.folder("pocket-phi-3-mini")
 SHAPE = {
@@ -62,6 +62,48 @@ def test_an_answer_is_that_of_generate_also_across_the_switch_to_long_texts(requ
     backend.force_length = True
     assert list(backend.generate(ids[0].tolist(), Options(max_tokens=40))) == want
     backend.close()
+
+
+OTHERS = {
+    "gpt2": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=7000, n_embd=64, n_layer=2, n_head=2, n_positions=128)
+    ),
+    "opt": lambda: transformers.OPTForCausalLM(
+        transformers.OPTConfig(
+            vocab_size=7000,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            ffn_dim=64,
+            max_position_embeddings=128,
+            word_embed_proj_dim=64,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_model_of_another_family_answers_too(tmp_path, kind):
+    torch.manual_seed(4)
+    backend = connect("transformers", made(tmp_path / kind, OTHERS[kind]()), mode="auto")
+    assert backend.context == 128
+    backend.force_length = True
+    assert complete(backend, "What is an SLM?", Options(max_tokens=5)).tokens == 5
+    backend.close()
+
+
+def test_a_family_that_names_no_context_is_refused_in_words(tmp_path):
+    config = transformers.BloomConfig(vocab_size=7000, hidden_size=64, n_layer=2, n_head=2)
+    folder = made(tmp_path / "bloom", transformers.BloomForCausalLM(config))
+    with pytest.raises(BadModel, match=r"bloom cannot be loaded: .*max_position_embeddings"):
+        connect("transformers", folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model(tmp_path):
+    config = transformers.GPT2Config(vocab_size=50, n_embd=64, n_layer=2, n_head=2, n_positions=128)
+    backend = connect("transformers", made(tmp_path / "few", transformers.GPT2LMHeadModel(config)))
+    with pytest.raises(BackendError, match="PyTorch could not go on: index out of range"):
+        complete(backend, "What is an SLM?")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from loopback import KEY, KEYS, ROUTES, VARIABLES, WIRES, FaultServer, answer, begin, error, head, piece, reset
 
 from utils import Options, complete, connect
-from utils.backends import address, hosted, stream
+from utils.backends import address, hosted, probe, stream
 from utils.backends.trouble import Trouble
 from utils.errors import (
     BackendError,
@@ -215,6 +215,26 @@ def test_an_option_that_the_server_ignores_is_told(served, wire):
     assert len(server.requests) == 4
 
 
+def test_a_stop_text_that_the_server_ignores_ends_the_answer_all_the_same(served, wire):
+    gone = threading.Event()
+
+    def endless(connection):
+        connection.sendall(begin(wire) + piece(wire, "one") + piece(wire, " ST") + piece(wire, "OP two"))
+        with suppress(OSError):
+            while True:
+                connection.sendall(piece(wire, "more "))
+                time.sleep(0.01)
+        gone.set()
+
+    backend, _ = served(endless, answer(wire, "one", " STO"), begin(wire) + piece(wire, "one ST"))
+    result = complete(backend, "Hello!", Options(stop=("never", "STOP")))
+    assert (result.text, result.finish_reason, result.tokens) == ("one ", "stop", None)
+    assert gone.wait(3)
+    result = complete(backend, "Hello!", Options(stop=("STOP",)))  # what only looked like one
+    assert (result.text, result.finish_reason, result.tokens) == ("one STO", "stop", 2)
+    assert complete(backend, "Hello!", Options(stop=("STOP",))).text == "one ST"
+
+
 @pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), *((s, NotRunning) for s in (500, 502, 503, 529))])
 def test_11_12_three_tries_at_most(served, wire, status, kind):
     backend, server = served(error(wire, status, "busy"))
@@ -276,7 +296,7 @@ def hang(*arguments, **named):
 
 
 def test_16_no_network(monkeypatch):
-    monkeypatch.setattr(address.socket, "create_connection", hang)
+    monkeypatch.setattr(probe.socket, "create_connection", hang)
     monkeypatch.setenv("NVIDIA_API_KEY", KEY)
     before = time.monotonic()
     assert connect("nim", mode="auto").source == "pocket"
@@ -333,6 +353,31 @@ def test_17_a_head_that_comes_late_is_no_answer(served, wire):
     with fails(BackendError, "No answer within|no answer of a model"):
         complete(backend, "Hello!")
     assert time.monotonic() - before < 4
+
+
+def test_17_a_head_that_does_not_end_is_not_waited_for(served, wire):
+    """A line of it every now and then, each in time for a reader's own limit; the server is hung up on when it ends."""
+    gone = threading.Event()
+
+    def dribble(connection):
+        try:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for number in range(25):
+                connection.sendall(b"x-%d: wait\r\n" % number)
+                time.sleep(0.2)
+            connection.sendall(begin(wire).partition(b"\r\n")[2])
+            while True:
+                connection.sendall(piece(wire, "late "))
+                time.sleep(0.02)
+        except OSError:
+            gone.set()
+
+    backend, server = served(dribble, SLM_TIMEOUT="0.5")
+    before = time.monotonic()
+    with fails(TimedOut, "No answer within"):
+        complete(backend, "Hello!")
+    assert time.monotonic() - before < 2 and len(server.requests) == 1
+    assert gone.wait(8)
 
 
 @pytest.mark.parametrize("wire", ["openai", "ollama"])

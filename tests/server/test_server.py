@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import closing
@@ -28,6 +29,7 @@ from utils.server.job import Job
 from utils.server.library import Entry
 
 MODEL = "pocket-phi-3-mini"
+MLX = [] if sys.platform == "win32" else ["mlx"]  # it has no build for Windows
 ASKED = [{"role": "user", "content": "What is an SLM?"}]
 SCHEMA = {
     "type": "object",
@@ -115,7 +117,7 @@ def test_openai_asynchronously(served, expected):
     assert {answer.choices[0].message.content for answer in asyncio.run(ask())} == {expected.text}
 
 
-@pytest.mark.parametrize("route", ["transformers", "llama.cpp", "openvino"])
+@pytest.mark.parametrize("route", ["transformers", "llama.cpp", "openvino", *MLX])
 def test_other_runtimes_serve_several_at_once(route, expected):
     course = server.start(route=route, slots=4)
 

@@ -5,18 +5,15 @@ What `target.py` is for runtimes in this process, this is for servers. It asks w
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import socket
-import threading
-import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from utils import catalog
+from utils.backends import probe
+from utils.backends.probe import is_loopback, reachable
 from utils.backends.target import suggest
 from utils.catalog import Model, Route
 from utils.core import Mode, Source
@@ -25,7 +22,6 @@ from utils.errors import BadInput, KeyProblem, NotRunning, UnknownModel
 if TYPE_CHECKING:
     from utils.server import Server
 
-WAIT = 1.5  # seconds for a server to accept a connection, before a pocket model takes its place
 INVISIBLE = str.maketrans("", "", "\u200b\ufeff")  # what comes along when a key is copied
 
 
@@ -46,7 +42,7 @@ class Address:
     @property
     def loopback(self) -> bool:
         """Whether the server is on this machine: then no proxy is asked."""
-        return _is_loopback(urlsplit(self.url).hostname or "")
+        return is_loopback(urlsplit(self.url).hostname or "")
 
 
 def find(route: Route, wanted: str | None, mode: Mode) -> Address:
@@ -103,15 +99,19 @@ def _live(route: Route, name: str, row: Model | None) -> Address:
 
 def key_of(route: Route) -> str | None:
     """The route's key, clean enough for a header; None where it is not set. Raises KeyProblem."""
-    variable = key_variable(route)
-    key = ((variable and catalog.variable(variable)) or "").translate(INVISIBLE)
-    key = "".join(key.split())  # a line break or a blank that was copied along
+    variable = key_variable(route) or ""
+    return plain(catalog.variable(variable) or "", variable) or None
+
+
+def plain(given: str, variable: str) -> str:
+    """A key without what was copied along: line breaks, blanks, invisible characters. Raises KeyProblem."""
+    key = "".join(given.translate(INVISIBLE).split())
     if not (key.isascii() and key.isprintable()):
         raise KeyProblem(
             f"{variable} is not plain ASCII: it holds typographic quotes or other characters that no key has. "
             "Copy the key again, without quotes."
         )
-    return key or None
+    return key
 
 
 def key_variable(route: Route) -> str | None:
@@ -125,7 +125,7 @@ def lacks_key(route: Route) -> bool:
     if not route.key_variable or key_of(route):
         return False
     own = own_endpoint(route)
-    return not own or (route.endpoint is None and not _is_loopback(urlsplit(endpoint(route)).hostname or ""))
+    return not own or (route.endpoint is None and not is_loopback(urlsplit(endpoint(route)).hostname or ""))
 
 
 def own_endpoint(route: Route) -> str | None:
@@ -170,13 +170,6 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, parts.path.rstrip("/"), "", ""))
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _answers(route: Route, name: str, row: Model | None) -> bool:
     """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
     if lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
@@ -187,38 +180,12 @@ def _answers(route: Route, name: str, row: Model | None) -> bool:
     return route.name != "ollama" or (row.ids["ollama"] if row else name) in (ollama_models(url) or ())
 
 
-def reachable(url: str, wait: float = WAIT) -> bool:
-    """Whether something accepts connections there (or at the proxy that leads there) within `wait` seconds."""
-    parts = urlsplit(_proxy(url) or url)
-    where = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-    open_doors: list[bool] = []
-
-    def knock() -> None:
-        with suppress(OSError):
-            socket.create_connection(where, timeout=wait).close()
-            open_doors.append(True)
-
-    thread = threading.Thread(target=knock, daemon=True)  # because looking up a name knows no time limit of its own
-    thread.start()
-    thread.join(wait)
-    return bool(open_doors)
-
-
-def _proxy(url: str) -> str | None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if _is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
-
-
-def ollama_models(url: str) -> set[str] | None:
-    """What an Ollama server has pulled, with and without ":latest"; None where something else answers."""
-    proxy = _proxy(url)
-    proxies = urllib.request.ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {})
+def ollama_models(url: str, wait: float = probe.WAIT) -> set[str] | None:
+    """What an Ollama server has pulled, with and without ":latest"; None where something else answers. Raises
+    KeyProblem."""
+    answer = probe.get(f"{url}/api/tags", key_of(catalog.load().routes["ollama"]), wait)
     try:
-        with urllib.request.build_opener(proxies).open(f"{url}/api/tags", timeout=WAIT) as answer:
-            names = {str(row["name"]) for row in json.loads(answer.read(1_000_000))["models"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        names = {str(row["name"]) for row in json.loads(answer.body)["models"]} if answer else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return names | {name.removesuffix(":latest") for name in names}
+    return names and names | {name.removesuffix(":latest") for name in names}

@@ -21,11 +21,11 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend
+from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Watch, check_kind, mended
 from utils.backends.trouble import Trouble
 from utils.backends.wire import chunks, turn
-from utils.core import Chunk, Message, Options
+from utils.core import Message, Options
 
 
 class AzureBackend(HostedBackend):
@@ -52,7 +52,7 @@ class AzureBackend(HostedBackend):
             permit_redirects=False,
         )
 
-    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         limit = self.address.route.image_characters
         request: dict[str, Any] = {
             "messages": [turn(message, limit) for message in messages],

@@ -45,14 +45,15 @@ def _by_service(route: Route) -> Callable[[str], bool]:
 
 def _by_hub() -> Callable[[str], bool]:
     """Whether Hugging Face has a repository, and in it the folder or file, of an id."""
-    from huggingface_hub import HfApi, constants
+    from utils.backends.fetch import explained, parts, prepare
 
-    from utils.backends.fetch import explained, parts
+    prepare()
+    from huggingface_hub import HfApi, constants
 
     def offers(known: str) -> bool:
         repo, inside = parts(known)
         try:
-            info = HfApi(token=catalog.variable("HF_TOKEN")).model_info(repo, timeout=HUB_S)
+            info = HfApi().model_info(repo, timeout=HUB_S)
             files = [file.rfilename for file in info.siblings or ()]
         except Exception as error:
             ours = explained(error, repo, constants.ENDPOINT)

@@ -11,15 +11,15 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 from utils import catalog
-from utils.backends import address
+from utils.backends.address import plain
+from utils.backends.probe import is_loopback
 from utils.backends.target import suggest
 from utils.catalog import Route
-from utils.errors import BackendError, BadInput, BadModel, NotRunning, UnknownModel
+from utils.errors import BackendError, BadInput, BadModel, KeyProblem, NotRunning, UnknownModel
 
 SPARE = 1_000_000_000  # bytes to leave free on the disk
 FILES = [
@@ -44,7 +44,9 @@ def fetch(name: str, route: str, say: Callable[[str], object]) -> None:
     if not row.hosted or route == "ollama":
         _tell_memory(name, say)
     if route == "ollama":
-        _pull(name, row, known, say)
+        from utils.backends.pull import pull  # here: it needs Ollama's client
+
+        pull(name, row, known, say)
     elif row.hosted:
         raise BadInput(f"{row.title} runs its models itself: there is nothing to download. Set {row.key_variable}.")
     else:
@@ -72,9 +74,7 @@ def _tell_memory(name: str, say: Callable[[str], object]) -> None:
 
 
 def _download(known: str, say: Callable[[str], object]) -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if token := catalog.variable("HF_TOKEN"):  # from .env as well: the hub's library looks in the environment only
-        os.environ["HF_TOKEN"] = token
+    prepare()
     from huggingface_hub import constants, snapshot_download
 
     repo, inside = parts(known)
@@ -91,14 +91,23 @@ def _download(known: str, say: Callable[[str], object]) -> None:
             if file.will_download and (file.file_size or 0) > LARGE:
                 _download_large(repo, file.filename, file.commit_hash, Path(file.local_path))
         folder = Path(snapshot_download(repo, allow_patterns=wanted, max_workers=2))
-        for file in plan:
-            if file.will_download:
-                _check_small(Path(file.local_path))
+        _check_small(Path(file.local_path) for file in plan)
     except BackendError:
         raise
     except Exception as error:
         raise explained(error, repo, constants.ENDPOINT) from None
     say(f"Ready in {folder / inside}")
+
+
+def prepare() -> None:
+    """Sets what the hub's library looks for in the environment. Raises KeyProblem."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if token := catalog.variable("HF_TOKEN"):  # it may stand in .env
+        os.environ["HF_TOKEN"] = plain(token, "HF_TOKEN")
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or ""
+    if is_loopback(host):  # a proxy has no business between this machine and itself
+        others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = f"{others},{host}" if others else host
 
 
 def parts(known: str) -> tuple[str, str]:
@@ -151,88 +160,55 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
             whole = hashlib.file_digest(data, "sha256").hexdigest() == facts.etag
         if not whole:
             part.unlink()
-            raise BadModel(f"{name} was damaged on its way and has been deleted. Run the same command again.")
+            raise BadModel(f"Damaged on the way and deleted again: {name}. Run the same command once more.")
         part.replace(blobs / facts.etag)
 
 
-def _check_small(pointer: Path) -> None:
-    """The hub's library trusts what comes; its cache names each file by its hash: git's, or SHA-256 for a large one.
+def _check_small(pointers: Iterable[Path]) -> None:
+    """The hub's library trusts what comes, so all are looked at each time: one run may have been broken off.
 
-    Windows may have a plain copy there, without that name. Raises BadModel, with nothing left behind.
+    Raises BadModel, with none of the damaged files left behind.
+    """
+    damaged = [pointer for pointer in pointers if _is_damaged(pointer)]
+    for pointer in damaged:
+        pointer.resolve().unlink(missing_ok=True)  # two names may lead to the same file
+        pointer.unlink()
+    if damaged:
+        names = ", ".join(sorted(pointer.name for pointer in damaged))
+        raise BadModel(f"Damaged on the way and deleted again: {names}. Run the same command once more.")
+
+
+def _is_damaged(pointer: Path) -> bool:
+    """The hub's cache names each file by its hash: git's, or SHA-256 for a large one, which was checked already.
+
+    Windows may have a plain copy there, without that name.
     """
     blob = pointer.resolve()
     if blob == pointer.absolute() or blob.stat().st_size > LARGE or not re.fullmatch("[0-9a-f]{40,64}", blob.name):
-        return
+        return False
     data = blob.read_bytes()
     git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
-    if blob.name not in (git.hexdigest(), hashlib.sha256(data).hexdigest()):
-        blob.unlink()
-        pointer.unlink()
-        raise BadModel(f"{pointer.name} was damaged on its way and has been deleted. Run the same command again.")
+    return blob.name not in (git.hexdigest(), hashlib.sha256(data).hexdigest())
 
 
 def explained(error: Exception, repo: str, endpoint: str) -> BackendError:
     """Our error for one of the hub's."""
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-    if isinstance(error.__cause__, HfHubHTTPError):
-        error = error.__cause__  # it answered; the library only adds that the cache does not have it either
+    if isinstance(error.__cause__, HfHubHTTPError | OfflineModeIsEnabled):
+        error = error.__cause__  # the library only adds that the cache does not have it either
+    if isinstance(error, OfflineModeIsEnabled):
+        return BadInput("HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, which forbids downloads. Unset it.")
     if isinstance(error, OSError) and error.errno == 28:
         return BadInput("The disk is full. Make room, then run the same command: it goes on where it stopped.")
     if isinstance(error, RepositoryNotFoundError):
         return UnknownModel(f"{endpoint} has no {repo}, or not for you. If it is private, set HF_TOKEN.")
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
+        if status in (401, 403):
+            page = catalog.load().keys["HF_TOKEN"].source
+            return KeyProblem(f"{endpoint} refused the key for {repo}: check HF_TOKEN, or make a new one at {page}.")
         return NotRunning(f"{endpoint} refused {repo} (status {status}). Try again later; what came is kept.")
     if isinstance(error, OSError) or "onnect" in type(error).__name__:
         return NotRunning(f"{endpoint} cannot be reached. Connect to the network, or set HF_ENDPOINT to a mirror.")
     return BackendError(f"The download of {repo} failed: {str(error)[:200]}. What came is kept; try again.")
-
-
-def _pull(name: str, route: Route, known: str, say: Callable[[str], object]) -> None:
-    """Has an Ollama server fetch a model, which it goes on with where it stopped. Raises BackendError."""
-    import httpx
-    import ollama
-
-    from utils.backends.ollama import OllamaBackend
-
-    where = address.Address(
-        route=route, model=name, source="live", id=known, url=address.endpoint(route), key=address.key_of(route)
-    )
-    if size := catalog.load().models[name].gigabytes.get("ollama"):
-        say(f"{known}: {size:.1f} GB, less what {where.url} has of it already")
-        free = shutil.disk_usage(Path.home()).free / GB
-        if where.loopback and size > free:
-            say(f"Note: only {free:.1f} GB are free on the disk of {Path.home()}. Ollama may use another.")
-    with closing(OllamaBackend(where)) as backend:
-        try:
-            _show(backend.client.pull(known, stream=True), say)
-        except ollama.ResponseError as error:
-            raise UnknownModel(f"Ollama cannot pull {known}: {error.error[:200]}.") from None
-        except (ConnectionError, httpx.HTTPError):
-            raise NotRunning(
-                f"Ollama does not answer at {where.url}, or no longer. {route.start} What came is kept."
-            ) from None
-    say(f"Ready: Ollama has {known}")
-
-
-def _show(parts: Iterable[Any], say: Callable[[str], object]) -> None:
-    """A bar with bytes and the time left for each file, a line for every other state."""
-    from tqdm import tqdm
-
-    told, bar = None, None
-    for part in parts:
-        if part.status != told:
-            told = part.status
-            if bar is not None:
-                bar.close()
-            bar = None
-            if part.total:
-                sizes: Any = {"total": part.total, "initial": part.completed or 0, "unit": "B", "unit_scale": True}
-                bar = tqdm(desc=told, **sizes)
-            else:
-                say(str(told))
-        if bar is not None:
-            bar.update((part.completed or bar.n) - bar.n)
-    if bar is not None:
-        bar.close()

@@ -9,18 +9,21 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from utils import catalog
 from utils.backends import schema
 from utils.backends.address import Address
-from utils.backends.stream import BETWEEN_S, FIRST_S, Watch
+from utils.backends.stream import BETWEEN_S, FIRST_S, Watch, in_time
+from utils.backends.text import Stops
 from utils.backends.trouble import Trouble, clean, explain
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, Unsupported
 
+Chunks: TypeAlias = Generator[Chunk, None, None]
 TRIES = 3
 CONNECT_S = 10.0
 OFFERS_S = 5.0
@@ -48,7 +51,7 @@ class HostedBackend(ABC):
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
 
     @abstractmethod
-    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         """Asks once, in the SDK's own way."""
 
     @abstractmethod
@@ -63,7 +66,7 @@ class HostedBackend(ABC):
         """The same for an error message, which does not wait long."""
         watch = Watch(OFFERS_S, OFFERS_S)
         try:
-            return self.models(watch)
+            return in_time(lambda: self.models(watch), watch.left)
         finally:
             watch.done()
 
@@ -91,7 +94,7 @@ class HostedBackend(ABC):
             failure: BackendError | None = None
             wait: float | None = None
             try:
-                with closing(self._ask(messages, options, watch)) as chunks:  # type: ignore[type-var]
+                with closing(_begun(self._ask(messages, options, watch), watch)) as chunks:
                     for chunk in answer.of(chunks):
                         watch.pause()  # what the reader does with it is not the server's time
                         yield chunk
@@ -117,6 +120,7 @@ class HostedBackend(ABC):
         if ours is not None:
             return ours, None
         trouble = self._read(error)
+        trouble = replace(trouble, retry_after=trouble.retry_after or watch.retry_after)
         if text:
             said = f" ({clean(trouble.said, self.address.key)})" if trouble.said else ""
             return Interrupted(f"The answer broke off before its end{said}. The text so far is kept."), None
@@ -135,11 +139,25 @@ class HostedBackend(ABC):
         return _ours(error) or explain(self._read(error), self.address, self._offers, other=other)
 
 
+def _begun(chunks: Chunks, watch: Watch) -> Chunks:
+    """The same chunks. Until the first of them there may be no response yet, which the watch could hang up on."""
+    first = in_time(lambda: next(chunks, None), watch.left, chunks.close)
+    with closing(chunks):
+        if first is not None:
+            yield first
+            yield from chunks
+
+
 class _Answer:
     """Collects what has come, ends an answer that the server does not end, and tells when an option was ignored."""
 
     def __init__(self, options: Options) -> None:
-        self.text, self._options = "", options
+        self._said, self._options, self._stops = "", options, Stops(options.stop)
+
+    @property
+    def text(self) -> str:
+        """All that has come."""
+        return self._said + self._stops.held
 
     def of(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         pieces, tokens, finish, logprobs = 0, None, None, False
@@ -150,10 +168,16 @@ class _Answer:
             if chunk.text and self._options.logprobs and not logprobs:
                 raise Unsupported("The server sent no log-probabilities with its answer. Ask without logprobs.")
             if pieces > self._options.max_tokens:  # each is a token at least: the server counts wrongly or not at all
-                yield Chunk("", finish_reason="length")
+                yield self._told(Chunk(self._stops.rest(), finish_reason="length"))
                 return
-            self.text += chunk.text
-            yield chunk
+            told = self._stops.clip(chunk.text)
+            if self._stops.stopped:  # a server that honours stop texts never sends one
+                yield self._told(replace(chunk, text=told, tokens=None, finish_reason="stop"))
+                return
+            told += self._stops.rest() if chunk.finish_reason else ""
+            yield self._told(chunk if told == chunk.text else replace(chunk, text=told))
+        if self._stops.held:
+            yield self._told(Chunk(self._stops.rest()))
         if not self.text and not tokens:
             raise BadAnswer("The answer was empty: no text came back. Try again, or use another model.")
         asked = None if self._options.stop else self._options.schema  # a stop text may cut JSON anywhere
@@ -162,6 +186,10 @@ class _Answer:
                 "The server ignored the schema: its answer, which is kept, does not follow it. Ask for JSON in the "
                 "prompt, or use another route."
             )
+
+    def _told(self, chunk: Chunk) -> Chunk:
+        self._said += chunk.text
+        return chunk
 
 
 def _time_limit() -> float | None:

@@ -21,7 +21,7 @@ import jsonschema
 import xllamacpp
 
 from utils.backends import gguf_tokens, images
-from utils.backends.local import LocalBackend, pictures, room, turns
+from utils.backends.local import LocalBackend, pictures, room
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Message, Options
@@ -62,7 +62,7 @@ class LlamaCppBackend(LocalBackend):
 
     def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
         """With pictures: ids in which each takes as many -1 as it has patches, and what llama.cpp is sent instead."""
-        text = self._render(turns(self, messages))
+        text = self._chat(messages)
         shown = pictures(messages)
         if not shown:
             return self._tokens(text), None

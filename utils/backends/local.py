@@ -5,13 +5,14 @@ It knows no runtime: each one's backend brings a way to encode, to generate ids 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Sequence
-from math import isnan
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from utils.backends import images
 from utils.backends.target import Target
+from utils.backends.text import Text, chunks
 from utils.core import Chunk, Message, Options, as_messages
 from utils.errors import BackendError, BadInput, TooLong, Unsupported
 from utils.pocket import TAG
@@ -73,7 +74,22 @@ class LocalBackend(ABC):
 
     def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
         """The ids, and what `generate` needs to look at the pictures; nothing when there are none."""
-        return self._tokens(self._render(turns(self, messages))), pictures(messages)
+        return self._tokens(self._chat(messages)), pictures(messages)
+
+    def _chat(self, messages: Sequence[Message]) -> str:
+        """The messages as the model's prompt. Raises BackendError."""
+        conversation = turns(self, messages)
+        try:
+            return self._render(conversation)
+        except BackendError:
+            raise
+        except Exception as error:  # of whatever reads the template
+            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            said = re.split(r"[.!?]+(?: |$)", last)[0][:120]
+            raise Unsupported(
+                f"{self.model} has no chat template that takes this conversation ({said}). Give it plain text with "
+                "stream_text, or use a model that was made for conversations."
+            ) from None
 
     def stream(self, messages: Sequence[Message], options: Options) -> Iterator[Chunk]:
         """The answer, token by token. Raises BackendError."""
@@ -176,75 +192,3 @@ def room(backend: LocalBackend, ids: Sequence[int], options: Options) -> int:
             "included. Shorten the prompt."
         )
     return min(options.max_tokens, backend.context - len(ids))
-
-
-class Text:
-    """Tokens in, text out. Ends before the first stop text; holds back half a character or half a stop text."""
-
-    def __init__(
-        self, step: Callable[[int], str | None], whole: Callable[[list[int]], str], stop: tuple[str, ...]
-    ) -> None:
-        self.stopped = False
-        self._step, self._whole, self._stop = step, whole, stop
-        self._ids: list[int] = []
-        self._decoded = ""
-        self._held = ""
-        self._waiting = False
-
-    def add(self, token: int) -> str:
-        """The text that `token` completes, often its own, sometimes none."""
-        self._ids.append(token)
-        piece = self._step(token)
-        if not piece:
-            self._waiting = True
-            return ""
-        if self._waiting:  # ONNX Runtime GenAI's stream loses what follows bytes that are no character
-            piece = self._rest(piece)
-            self._waiting = False
-        self._decoded += piece
-        return self._clip(piece) if self._stop else piece
-
-    def flush(self) -> str:
-        """What was held back and turned out to be text."""
-        if self.stopped:
-            return ""
-        rest = self._clip(self._rest("")) if self._waiting else ""
-        return rest if self.stopped else rest + self._held
-
-    def _rest(self, piece: str) -> str:
-        text = self._whole(self._ids)
-        return text[len(self._decoded) :] if text.startswith(self._decoded) else piece
-
-    def _clip(self, piece: str) -> str:
-        text = self._held + piece
-        found = [at for at in map(text.find, self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            return text[: min(found)]
-        keep = max((n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-
-def chunks(
-    tokens: Iterator[int], text: Text, ends: Container[int], prompt_tokens: int, logprobs: list[float] | None = None
-) -> Iterator[Chunk]:
-    """A chunk for each token that completes some text, then a last one with the reason for the end; every token counts.
-    `logprobs` are those of all so far: a chunk has none where one of its own is nan."""
-    count, reason, told = 0, "length", 0
-    for count, token in enumerate(tokens, 1):
-        if token in ends:
-            reason = "stop"
-            break
-        piece = text.add(token)
-        if piece:
-            yield Chunk(piece, count, _known(logprobs, told, count))
-            told = count
-        if text.stopped:
-            reason = "stop"
-            break
-    yield Chunk(text.flush(), count, _known(logprobs, told, count), prompt_tokens, reason)
-
-
-def _known(logprobs: list[float] | None, begin: int, end: int) -> tuple[float, ...] | None:
-    return None if logprobs is None or any(map(isnan, logprobs[begin:end])) else tuple(logprobs[begin:end])

@@ -35,10 +35,11 @@ class MlxBackend(TokenizersBackend):
         try:
             self._model, wrapped = mlx_lm.load(str(target.folder), tokenizer_config={"trust_remote_code": False})[:2]
             settings = json.loads((target.folder / "config.json").read_bytes())
+            if target.source == "pocket":
+                self._model.set_dtype(mx.float32)
+            mx.eval(self._model(mx.array([[0]])))  # what is not computed by now only this thread could compute
         except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
-        if target.source == "pocket":
-            self._model.set_dtype(mx.float32)
         self._tokenizer: Any = wrapped
         self._fast = wrapped._tokenizer.backend_tokenizer
         self.context = int(settings["max_position_embeddings"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ import ollama
 from utils import catalog
 from utils.backends import images
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend
+from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.core import Chunk, Message, Options
@@ -43,7 +43,7 @@ class OllamaBackend(HostedBackend):
             event_hooks={"response": [self._hook]},
         )
 
-    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         sampling = {
             "num_predict": options.max_tokens,
             "temperature": options.temperature,
@@ -83,7 +83,7 @@ class OllamaBackend(HostedBackend):
 
     def _read(self, error: Exception) -> Trouble:
         if isinstance(error, ollama.ResponseError):
-            return Trouble(error.status_code if error.status_code > 0 else 200, error.error, self._hook.retry_after)
+            return Trouble(error.status_code if error.status_code > 0 else 200, error.error)
         if isinstance(error, ConnectionError | httpx.TransportError):
             return Trouble(None)
         return Trouble(200)

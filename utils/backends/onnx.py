@@ -18,7 +18,7 @@ import onnxruntime_genai as og
 
 from utils import catalog
 from utils.backends import images
-from utils.backends.local import LocalBackend, pictures, room, turns
+from utils.backends.local import LocalBackend, pictures, room
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Message, Options
@@ -59,7 +59,7 @@ class OnnxBackend(LocalBackend):
         if not shown:
             return super()._prompt(messages)
         files = [images.png(picture) for picture in shown]
-        made = self._processor(self._render(turns(self, messages)), images=og.Images.open_bytes(*files))
+        made = self._processor(self._chat(messages), images=og.Images.open_bytes(*files))
         return made["input_ids"].as_numpy()[0].tolist(), made
 
     def _render(self, conversation: list[dict[str, str]]) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
 from utils.backends.address import Address
-from utils.backends.hosted import CONNECT_S, HostedBackend
+from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.backends.wire import chunks, turn
-from utils.core import Chunk, Message, Options
+from utils.core import Message, Options
 
 
 class OpenAIBackend(HostedBackend):
@@ -33,7 +33,7 @@ class OpenAIBackend(HostedBackend):
         key = address.key or "none"  # never the OPENAI_API_KEY that it would take by itself
         self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=self._http)
 
-    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Iterator[Chunk]:
+    def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         request: dict[str, Any] = {
             "model": self.address.id,
             "messages": [turn(message, self.address.route.image_characters) for message in messages],

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from utils.errors import BackendError, BadAnswer, Interrupted, TimedOut
 
@@ -23,6 +24,27 @@ ANSWER_BYTES = 16_000_000  # what no answer of a language model reaches
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/json")
 # Line ends for some libraries, but no line ends in JSON; as an escape they are the same text and disturb nobody.
 BREAKS = {ord(c): f"\\u{ord(c):04x}" for c in "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"}
+
+T = TypeVar("T")
+
+
+def in_time(ask: Callable[[], T], seconds: float, give_up: Callable[[], object] = lambda: None) -> T:
+    """What `ask` returns or raises; TimeoutError after so many seconds: looking up a name, or the head of a response
+    that dribbles in, knows no limit of its own. It is left to a thread then, and `give_up` called when that ends."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:  # raised again where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="ask", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except BaseException:  # Ctrl-C as well
+        future.add_done_callback(lambda _: give_up())
+        raise
 
 
 def check_kind(content_type: str) -> None:
@@ -57,6 +79,8 @@ class Watch:
     `late` says afterwards that this is why the stream broke.
     """
 
+    retry_after: str | None = None  # the response's header, which Ollama's own error does not keep
+
     def __init__(self, first_s: float, between_s: float) -> None:
         self._wait, self._between = first_s, between_s
         self._until = time.monotonic() + first_s
@@ -68,6 +92,11 @@ class Watch:
     def late(self) -> bool:
         """Whether the time is over."""
         return time.monotonic() >= self._until
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, and a little more, so that `late` is true after them."""
+        return max(0.0, self._until - time.monotonic()) + 0.02
 
     def guard(self, hang_up: Callable[[], None]) -> None:
         """The response has begun: from now on this is how its connection is ended, from another thread."""
@@ -111,7 +140,6 @@ class Hook(threading.local):
     """For httpx and httpx2, called when a response begins. Each thread sets the `watch` of the request it makes."""
 
     watch: Watch | None = None
-    retry_after: str | None = None  # Ollama's own error does not keep it
 
     @contextmanager
     def watched(self, watch: Watch | None) -> Iterator[None]:
@@ -123,9 +151,9 @@ class Hook(threading.local):
             self.watch = None
 
     def __call__(self, response: Any) -> None:
-        self.retry_after = response.headers.get("retry-after")
         if self.watch is None:
             return
+        self.watch.retry_after = response.headers.get("retry-after")
         if response.status_code == 200:
             check_kind(response.headers.get("content-type", ""))
         self.watch.guard(lambda: shut(response.extensions["network_stream"].get_extra_info("socket")))

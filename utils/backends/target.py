@@ -108,6 +108,8 @@ def _own_folder(route: Route, name: str, precision: str) -> Target:
     folder = Path(name).expanduser()
     if not _holds_model(folder):
         raise UnknownModel(f"There is no model {name!r}. {suggest(name, _names(route))}")
+    if folder.is_dir():
+        weights.check_links(folder)
     found = [folder] if folder.is_file() else [file for pattern in WEIGHTS for file in folder.glob(pattern)]
     files = [file for file in found if file.is_file()]  # a link may lead nowhere
     weights.check_fetched(files)

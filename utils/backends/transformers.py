@@ -53,18 +53,18 @@ class TransformersBackend(TokenizersBackend):
                 self._eyes: Any = transformers.AutoImageProcessor.from_pretrained(
                     target.folder, backend="pil", **source
                 )
+            self._fast = self._tokenizer.backend_tokenizer
+            text = self._model.config.get_text_config()
+            self.context = int(text.max_position_embeddings)
         except Exception as error:
             raise BadModel(f"{target.folder} cannot be loaded: {str(error)[:200]}") from None
         finally:
             if bar:
                 logs.enable_progress_bar()
-        self._fast = self._tokenizer.backend_tokenizer
-        text = self._model.config.get_text_config()
-        self.context = int(text.max_position_embeddings)
-        rope: dict[str, Any] = text.rope_parameters  # LongRoPE turns all tokens otherwise in a long text
+        rope = getattr(text, "rope_parameters", None) or {}  # LongRoPE turns all tokens otherwise in a long text
         self._switch = rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else self.context
         ends = self._model.generation_config.eos_token_id
-        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+        self._ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
     def _render(self, conversation: list[dict[str, str]]) -> str:
         return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
@@ -105,7 +105,7 @@ class TransformersBackend(TokenizersBackend):
                 yield token
                 if token in self.ends:
                     return
-        except RuntimeError as error:  # out of memory, for example
+        except (RuntimeError, IndexError) as error:  # out of memory; a tokenizer with more tokens than the model
             raise BackendError(f"PyTorch could not go on: {str(error)[:200]}") from None
 
     @torch.inference_mode()  # here and not around the loop, where it would stay on for our caller between two tokens

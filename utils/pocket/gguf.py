@@ -17,6 +17,8 @@ import ml_dtypes  # noqa: F401 - comes with onnx; numpy then knows bfloat16, in 
 import numpy as np
 from safetensors.numpy import load_file
 
+from utils.errors import ExportFailed
+
 from . import moe_gguf
 
 KINDS = {
@@ -107,7 +109,17 @@ def _tokenizer(writer: gguf.GGUFWriter, folder: Path) -> None:
     )  # ends an answer too, as in config.json
     writer.add_add_bos_token(settings["add_bos_token"])
     writer.add_add_eos_token(settings["add_eos_token"])
-    writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+    writer.add_chat_template(_template(folder, settings))
+
+
+def _template(folder: Path, settings: dict[str, Any]) -> str:
+    """The chat template, which older folders have among the tokenizer's settings. Raises ExportFailed: llama.cpp would
+    take another model's."""
+    file = folder / "chat_template.jinja"
+    found = file.read_text(encoding="utf-8") if file.is_file() else settings.get("chat_template")
+    if not isinstance(found, str):
+        raise ExportFailed(f"{folder.name} has no chat_template.jinja, and llama.cpp needs one. Add it to the folder.")
+    return found
 
 
 def _numbers(name: str, value: np.ndarray, kind: str) -> tuple[np.ndarray, None, gguf.GGMLQuantizationType | None]:

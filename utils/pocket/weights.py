@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ def check(folder: Path) -> list[Path]:
     training has them. Raises BadModel with the reason."""
     if not folder.is_dir():
         raise BadModel(f"There is no model folder {folder}. {RESTORE.format(folder.name)}")
+    check_links(folder)
     for name in ("config.json", "tokenizer.json"):
         _json(folder / name)
     files = sorted(folder.glob("*.safetensors"))
@@ -60,6 +62,16 @@ def _check_hashes(record: Path, files: list[Path]) -> None:
                 f"{name} of {record.parent.name} is damaged: its SHA-256 is not the one in {record.name}. "
                 + RESTORE.format(name)
             )
+
+
+def check_links(folder: Path) -> None:
+    """Raises BadModel when something in the folder is a link to a place outside: outside of its repository, for one in
+    Hugging Face's cache, where every file is a link."""
+    whole = folder.resolve()
+    tree = next((p.parent for p in whole.parents if p.name == "snapshots" and p.parent.name[:8] == "models--"), whole)
+    for file in sorted(folder.iterdir()):
+        if file.is_symlink() and not Path(os.path.realpath(file)).is_relative_to(tree):
+            raise BadModel(f"{file.name} of {folder.name} is a link to a file outside, so this model is refused.")
 
 
 def check_fetched(files: Iterable[Path]) -> None:
