@@ -217,11 +217,11 @@ class Text:
 
     def _clip(self, piece: str) -> str:
         text = self._held + piece
-        found = [at for at in map(text.find, self._stop) if at >= 0]
-        if found:
+        if found := [at for at in map(text.find, self._stop) if at >= 0]:
             self.stopped = True
             return text[: min(found)]
-        keep = max((n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+        shorter = ((s, min(len(s), len(text) + 1)) for s in self._stop)  # a stop text may be very long
+        keep = max((n for s, most in shorter for n in range(1, most) if text.endswith(s[:n])), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
