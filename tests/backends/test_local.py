@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from utils.backends.local import Text, chunks, room, turns
@@ -48,6 +50,13 @@ def test_the_answer_ends_before_the_first_stop_text(ids, stop, want, reason):
     got = said(ids, stop)
     assert "".join(chunk.text for chunk in got) == want
     assert got[-1].finish_reason == reason
+
+
+def test_a_long_stop_text_costs_no_more_than_a_short_one():
+    began = time.process_time()
+    got = said([1, 2, 3, 4, 5] * 20, ("The hut is open." * 100_000,))
+    assert "".join(chunk.text for chunk in got) == "The hut is open." * 20
+    assert time.process_time() - began < 1  # every beginning of it, for every token, took minutes
 
 
 def test_tokens_that_complete_no_character_wait():

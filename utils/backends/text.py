@@ -23,7 +23,8 @@ class Stops:
         if found:
             self.stopped, self.held = True, ""
             return text[: min(found)]
-        keep = max((n for s in self._texts for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+        shorter = ((s, min(len(s), len(text) + 1)) for s in self._texts)  # a stop text may be very long
+        keep = max((n for s, most in shorter for n in range(1, most) if text.endswith(s[:n])), default=0)
         self.held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
