@@ -115,10 +115,11 @@ def test_trust_counts_false_alarms_and_what_was_missed(monkeypatch):
 
 
 def test_predictions_are_compared_with_what_is_measured_then(monkeypatch, tiny):
-    for name in ("SMALLER", "MINI"):
+    for name in ("SMALLER", "MINI", "WHOLE"):
         monkeypatch.setattr(rehearsal, name, tiny)
     monkeypatch.setattr(rehearsal, "predict", lambda machine, known, speed, other: speed)
-    unseen, deeper = rehearsal.rows(1)
+    unseen, deeper, building = rehearsal.rows(1)
+    assert 0.1 < building.result.ours < 3 and building.result.theirs == 6, "gigabytes of the process that builds"
     assert unseen.result.ours > 0 and deeper.result.theirs > 0 and unseen.promise == deeper.promise == "within 20%"
 
 

@@ -41,6 +41,12 @@ class Row:
         return words.get(self.at, f"at {self.at} {self.target}")
 
 
+def once(ours: float, theirs: float) -> Comparison:
+    """A single measurement, without a spread."""
+    ratio = ours / theirs
+    return Comparison(ours, theirs, ratio, ratio, ratio, 1)
+
+
 def as_table(rows: Sequence[Row]) -> str:
     """For people: a line each, with medians, ratio, interval and verdict."""
     width = max(len(row.what) for row in rows)

@@ -22,9 +22,9 @@ import psutil
 from utils import server
 from utils.backends.onnx import OnnxBackend
 from utils.bench import streams
-from utils.bench.rows import Row
+from utils.bench.rows import Row, once
 from utils.core import Options, complete
-from utils.measure import Comparison, compare
+from utils.measure import compare
 from utils.pocket import folder
 from utils.server.engine import Engine
 
@@ -182,9 +182,3 @@ def growth(course: server.Server) -> Row:
         "most",
         1.05,
     )
-
-
-def once(ours: float, theirs: float) -> Comparison:
-    """A single measurement, without a spread."""
-    ratio = ours / theirs
-    return Comparison(ours, theirs, ratio, ratio, ratio, 1)
