@@ -2,7 +2,9 @@
 
 import pytest
 
-from utils.alone import Question, ask, peak_memory
+from utils import alone, backends
+from utils.alone import Question, ask, peak_memory, weigh
+from utils.core import Chunk
 from utils.errors import BackendError, Unsupported
 
 MINI = "pocket-phi-3-mini"
@@ -18,6 +20,47 @@ def test_every_question_is_asked_as_often_as_wanted():
 def test_the_memory_is_that_of_the_other_process():
     ballast = bytearray(400_000_000)  # what this process has does not count
     assert 50e6 < peak_memory("onnx", MINI, Question("Hello", 10), "offline") < len(ballast)
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "megabytes"),
+    [
+        ("onnx", MINI, 15.9),  # exported in 32 bit
+        ("llama.cpp", f"{MINI}:q4_0", 2.4),
+        ("mlx", MINI, 7.9),  # as it is in the repository
+    ],
+)
+def test_a_model_is_weighed_in_memory_and_on_the_disk(route, name, megabytes):
+    found = weigh(route, name, Question("Hello", 3), "offline")
+    assert found.name == f"{name} on {route}"
+    assert found.files / 1e6 == pytest.approx(megabytes, rel=0.02) and found.files < found.peak
+
+
+def test_a_server_cannot_be_weighed_from_here():
+    with pytest.raises(Unsupported, match="On the route ollama a server has the model"):
+        weigh("ollama", None, Question("Hello", 3))
+
+
+def test_no_run_finds_what_an_earlier_one_has_left(monkeypatch):
+    """Runtimes and servers keep prompts: of the same one the second first token would come at once."""
+    asked = []
+
+    class Fake:
+        name, model, source = "fake", "mini", "pocket"
+
+        def stream(self, messages, options):
+            asked.append(messages[-1]["content"])
+            yield Chunk("a", tokens=1, prompt_tokens=5)
+            yield Chunk("b", tokens=2, finish_reason="length")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(backends, "connect", lambda *args, **named: Fake())
+    monkeypatch.setattr(alone, "_bytes", lambda *args: 5)
+    said = alone._answered("fake", "mini", "offline", [{"prompt": "hut hut", "tokens": 2, "runs": 3}])
+    assert said["files"] == 5 and len(said["answers"][0]["first"]) == 3
+    assert len(asked) == 4 and len({prompt.split()[0] for prompt in asked}) == 4, "they differ from the first word on"
 
 
 def test_what_goes_wrong_there_is_raised_here():

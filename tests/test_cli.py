@@ -149,7 +149,7 @@ def test_doctor_fails_when_something_needed_is_missing(capsys, monkeypatch):
     assert status == 1 and "MISSING  no-such-package" in out
 
 
-def test_bench_prints_a_table_or_json(capsys, monkeypatch):
+def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch, tmp_path):
     from utils import bench
 
     kept = bench.Row("a ÷ b", "s", summary([(1.0, 1.0), (1.1, 1.0), (1.0, 1.1)]), "most", 1.2)
@@ -161,10 +161,19 @@ def test_bench_prints_a_table_or_json(capsys, monkeypatch):
     assert "kept: at most 1.2  (no difference shown)" in lines[1]
     assert "NOT KEPT: at least 0.95" in lines[2] and "no difference" not in lines[2]
     assert lines[3].startswith("control") and "kept" not in lines[3].lower()
-    _, out, _ = run(capsys, "bench", "--json")
-    rows = json.loads(out)
+    _, same, _ = run(capsys, "bench", "--json", str(tmp_path / "bench.json"))
+    rows = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert same == out
     assert [row["kept"] for row in rows] == [True, False, None]
     assert rows[1]["result"]["ratio"] == 0.5
+
+
+def test_bench_says_before_it_measures_that_a_file_cannot_be_written(capsys, monkeypatch, tmp_path):
+    from utils import bench
+
+    monkeypatch.setattr(bench, "run", lambda *args: pytest.fail("measured"))
+    status, _, err = run(capsys, "bench", "--json", str(tmp_path / "no" / "bench.json"))
+    assert status == 1 and "bench.json cannot be written: No such file or directory" in err
 
 
 def test_pocket_commands_are_handed_on(capsys, monkeypatch):

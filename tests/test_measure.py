@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from utils import measure
+from utils.alone import Memory
 from utils.core import Chunk, complete
 from utils.errors import BadInput
 from utils.measure import compare, interval, summary
@@ -115,6 +116,48 @@ def test_the_table_says_which_is_faster_and_where_nothing_was_shown(ticking):
 def test_an_unknown_count_gives_no_verdict():
     unknown, known = (measure.Speed("x", "live", None, None, (0.1,) * 6, (speed,) * 6) for speed in (math.nan, 10.0))
     assert measure.verdict(unknown, known) == "decode speed unknown"
+
+
+def test_an_unknown_speed_is_no_number_in_the_table():
+    [_, line] = measure.as_table([measure.Speed("x", "live", None, None, (0.1,) * 6, (math.nan,) * 6)]).splitlines()
+    assert line.split() == ["x", "?", "100.0", "?", "?"]
+
+
+@pytest.mark.parametrize(("tokens", "speed"), [(5, 20.0), (5, 10.0), (None, 20.0)])
+def test_answers_of_other_lengths_are_not_compared_without_a_word(tokens, speed):
+    """Servers end when they like."""
+    short, long = (measure.Speed("x", "live", 9, n, (0.1,) * 6, (s,) * 6) for n, s in ((tokens, speed), (64, 10.0)))
+    assert measure.verdict(short, long).endswith(f"; but their lengths differ: {tokens or '?'} and 64 tokens")
+    assert "lengths" not in measure.verdict(long, long)
+
+
+class Served(Ticking):
+    """Without `force_length`: out of our reach."""
+
+    force_length = property()  # without a getter: there is none
+
+    def stream(self, messages, options):
+        for count in range(1, 4):
+            Ticking.now += self.step
+            yield Chunk("x", tokens=count, prompt_tokens=7, finish_reason="stop")
+
+
+def test_what_a_server_may_keep_from_run_to_run_is_said(ticking):
+    """The second time a prompt is read from its cache; no server tells all of it."""
+    table = measure.as_table(measure.speed([ticking[0], Served("c", 0.002)], tokens=5, runs=6))
+    head, first, second, control, *remark = table.splitlines()
+    assert "2.0*" in second and "their lengths differ: 3 and 5" in second and "*" not in head + first + control
+    assert remark == [measure.SERVED] and "keep a prompt" in measure.SERVED
+    assert measure.SERVED not in measure.as_table(measure.speed(ticking, tokens=5, runs=6))
+
+
+def test_memory_that_was_seen_apart_stands_in_the_table(ticking):
+    speeds = measure.speed(ticking, tokens=5, runs=6)
+    head, first, second, control = measure.as_table(speeds, [Memory("b on ticking", 1_234e6, 7.9e6)]).splitlines()
+    assert "memory at most, MB" in head and "weights on disk, MB" in head
+    at = [head.index(title) for title in ("memory at most", "weights on disk")]
+    assert [second[i : i + 7].strip() for i in at] == ["1,234", "7.9"]
+    assert all(line[at[0] : at[1] + 7].strip() == "" for line in (first, control))
 
 
 def test_nothing_to_measure_is_said():

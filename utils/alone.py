@@ -17,10 +17,12 @@ from typing import Any
 
 import psutil
 
+from utils import catalog
 from utils.core import Options, complete
 from utils.errors import BackendError, Unsupported
 
 EVERY = 0.02  # seconds from one look at the memory to the next
+WEIGHTS = {"onnx": "*.onnx*", "llama.cpp": "*.gguf", "openvino": "openvino_model.bin"}  # other routes: *.safetensors
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,35 @@ class Asked:
     tokens_per_s: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a model takes on a route, in bytes: `peak`, resident at most, of process and libraries with it, and `files`,
+    its weights on the disk."""
+
+    name: str  # model and route, as in `measure.Speed`
+    peak: int
+    files: int
+
+
 def ask(route: str, model: str, questions: Sequence[Question], mode: str = "auto") -> list[Asked]:
     """Asks after a warm-up. Raises Unsupported where the route has no such models, and BackendError."""
-    said = _run(route, model, questions, mode, subprocess.Popen.wait)
-    return [Asked(given["prompt_tokens"], *map(tuple, (given["first"], given["speeds"]))) for given in json.loads(said)]
+    said = _run(route, model, questions, mode, subprocess.Popen.wait)["answers"]
+    return [Asked(given["prompt_tokens"], *map(tuple, (given["first"], given["speeds"]))) for given in said]
 
 
 def peak_memory(route: str, model: str, question: Question, mode: str = "auto") -> int:
-    """Bytes resident at most while the question is asked. Raises as `ask`."""
+    """Bytes resident at most while the question is asked. Raises as `weigh`."""
+    return weigh(route, model, question, mode).peak
+
+
+def weigh(route: str, model: str | None, question: Question, mode: str | None = "auto") -> Memory:
+    """What it takes to ask the question. Raises as `ask`, and Unsupported where the model lies in a server."""
+    rows = catalog.load().routes
+    if route in rows and rows[route].hosted:
+        raise Unsupported(f"On the route {route} a server has the model: what that takes cannot be seen from here.")
     seen: list[int] = []
-    _run(route, model, [question], mode, lambda process: seen.append(peak_of(process)))
-    return seen[0]
+    said = _run(route, model, [question], mode, lambda process: seen.append(peak_of(process)))
+    return Memory(said["name"], seen[0], said["files"])
 
 
 def peak_of(process: subprocess.Popen[Any]) -> int:
@@ -67,8 +87,12 @@ def peak_of(process: subprocess.Popen[Any]) -> int:
 
 
 def _run(
-    route: str, model: str, questions: Sequence[Question], mode: str, wait: Callable[[subprocess.Popen[str]], object]
-) -> str:
+    route: str,
+    model: str | None,
+    questions: Sequence[Question],
+    mode: str | None,
+    wait: Callable[[subprocess.Popen[str]], object],
+) -> dict[str, Any]:
     order = json.dumps([route, model, mode, [asdict(question) for question in questions]])
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
         process = subprocess.Popen([sys.executable, "-m", "utils.alone", order], stdout=said, stderr=trouble, text=True)
@@ -79,12 +103,13 @@ def _run(
             process.wait()
         said.seek(0), trouble.seek(0)
         if process.returncode == 0:
-            return said.read().splitlines()[-1]
+            return dict(json.loads(said.read().splitlines()[-1]))
         kind, _, words = (trouble.read().strip().splitlines() or ["it ended without a word"])[-1].partition(": ")
         raise (Unsupported if kind == Unsupported.__name__ else BackendError)(words or kind)
 
 
-def _answers(route: str, model: str, mode: Any, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _answered(route: str, model: str | None, mode: Any, questions: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the process says: who answered, the bytes of its weights, and the answers' times."""
     from utils.backends import connect
 
     backend: Any = connect(route, model, mode=mode)
@@ -97,11 +122,28 @@ def _answers(route: str, model: str, mode: Any, questions: Sequence[dict[str, An
         speeds = [answer.tokens_per_s for answer in counted]
         first = [answer.first_token_s for answer in counted]
         made.append({"prompt_tokens": counted[0].prompt_tokens, "first": first, "speeds": speeds})
-    return made
+    return {"name": f"{backend.model} on {backend.name}", "files": _bytes(route, model, mode), "answers": made}
+
+
+def _bytes(route: str, model: str | None, mode: Any) -> int:
+    """Of the weights that a route has loaded: in the model's own folder, or in the form that was made of it."""
+    from utils.backends.target import resolve
+    from utils.pocket import export
+
+    row, pattern = catalog.load().routes[route], WEIGHTS.get(route, "*.safetensors")
+    if row.hosted:
+        return 0
+    chosen: Any = mode or catalog.variable("SLM_MODE") or "auto"
+    target = resolve(row, model, chosen)
+    files = [target.folder] if target.folder.is_file() else list(target.folder.glob(pattern))
+    if not files:
+        form: Any = f"{route.replace('llama.cpp', 'gguf')}-{target.precision}"
+        files = list(export.made(target.folder, form).glob(pattern))
+    return sum(file.stat().st_size for file in files)
 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_answers(*json.loads(sys.argv[1]))))
+        print(json.dumps(_answered(*json.loads(sys.argv[1]))))
     except BackendError as error:
         sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -12,10 +12,12 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 from utils.backends import connect
 from utils.core import Completion, Options, as_messages, complete
-from utils.errors import BackendError
+from utils.errors import BackendError, BadInput
 from utils.pocket import export
 
 
@@ -119,7 +121,7 @@ def _bench(argv: list[str]) -> int:
         metavar="N",
         help="pairs of runs (default 9; four times as many for the short ones)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--json", metavar="FILE", help="write what was measured into this file as well")
     parser.add_argument(
         "--against",
         action="append",
@@ -131,9 +133,21 @@ def _bench(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     if wrong := set(given.part) - set(bench.PARTS):
         parser.error(f"there is no part {wrong.pop()!r}; there are: {', '.join(bench.PARTS)}")
+    if given.json:
+        _write(given.json, "", "a")  # before minutes go into measuring; what the file holds may stay until then
     rows = bench.run(given.pairs, tuple(given.part) or bench.PARTS * (not given.against), tuple(given.against))
-    print(bench.as_json(rows) if given.json else bench.as_table(rows))
+    print(bench.as_table(rows))
+    if given.json:
+        _write(given.json, bench.as_json(rows) + "\n")
     return int(any(row.kept is False for row in rows))
+
+
+def _write(file: str, text: str, how: Literal["a", "w"] = "w") -> None:
+    try:
+        with Path(file).open(how, encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise BadInput(f"{file} cannot be written: {error.strerror}.") from None
 
 
 def _fetch(argv: list[str]) -> int:

@@ -10,22 +10,28 @@ import datetime
 import json
 import math
 import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib import metadata
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from utils import alone, catalog
+from utils.alone import Memory, Question
 from utils.backends import connect
+from utils.backends.address import find
+from utils.backends.target import resolve
 from utils.core import Backend, Completion, Mode, Options, complete
 from utils.errors import BackendError, BadInput
+from utils.machine import machine as machine  # the compare widget, which writes it down as well, has it from here
+from utils.machine import threads
 
 if TYPE_CHECKING:
     import pandas
 
-PACKAGES = ("torch", "transformers", "onnxruntime-genai", "xllamacpp", "openvino-genai", "mlx-lm")
-THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SLM_MODE", "ONNX_PROVIDER")  # what changes speed from outside
 TIMES = ("first_token_s", "tokens_per_s", "total_s")
+KEY = ("place", "prompt", "repeat", "options", "mode")  # what makes two lines answers to the same question
+NEEDED = {*KEY, "error"} - {"mode"}  # lines of older files have no mode: they are asked anew
+WARM_UP = "Hello"  # not the first prompt: a server would keep that one, and answer it sooner
 Line = dict[str, Any]
 
 
@@ -51,41 +57,67 @@ def sweep(
     progress: bool = True,
     opened: Callable[..., Backend] = connect,
 ) -> list[Line]:
-    """Asks every place every prompt, `repeats` times, and returns a line for each answer, in that order.
+    """Asks every place, warmed up, every prompt, `repeats` times, and returns a line for each answer, in that order.
 
     `places`: names as `place` gives them. With `file` each line is added to it as soon as it is there (JSON lines), and
     what it holds already is not asked again: after an interrupt the same call goes on. A route that cannot be reached
-    and an answer that fails are lines with an `error`, and are asked anew next time. Raises BadInput.
+    and an answer that fails are lines with an `error`, and are asked anew next time; so is, in mode "auto", what a
+    pocket model has answered where the real one can be reached now. Raises BadInput.
     """
+    from tqdm.auto import tqdm  # here: it loads ipywidgets in a notebook
+
     places = [places] if isinstance(places, str) else list(places)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not places or not prompts or repeats < 1:
         raise BadInput("A sweep takes at least one route, one prompt and one repeat.")
+    chosen = cast(Mode, mode or catalog.variable("SLM_MODE") or "auto")
     known: dict[str, Line] = {}
     if file is not None:
         known = {_key(line): line for line in load(file) if line["error"] is None}
         _mend(file)
-    wanted = [(at, prompt, number) for at in places for prompt in prompts for number in range(1, repeats + 1)]
-    asked = {each: _asked(*each, options) for each in wanted}
-    missing = [each for each in wanted if _key(asked[each]) not in known]
-    for line in _answers(missing, asked, options, _counted(len(wanted), len(missing), progress), mode, opened):
-        known[_key(line)] = line
-        if file is not None:
-            _add(file, line)
-    return [known[_key(asked[each])] for each in wanted]
+        _forget_stand_ins(known, places, chosen)
+    asked = [
+        {"place": at, "prompt": prompt, "repeat": n, "options": dataclasses.asdict(options), "mode": chosen}
+        for at in places
+        for prompt in prompts
+        for n in range(1, repeats + 1)
+    ]
+    missing = [line for line in asked if _key(line) not in known]
+    quiet = not progress or not missing
+    with tqdm(total=len(asked), initial=len(asked) - len(missing), unit="answer", leave=False, disable=quiet) as bar:
+        for line in _answers(missing, options, mode, opened):
+            known[_key(line)] = line
+            if file is not None:
+                _add(file, line)
+            bar.update()
+    return [known[_key(line)] for line in asked]
+
+
+def _forget_stand_ins(known: dict[str, Line], places: Sequence[str], mode: Mode) -> None:
+    """Take out of `known` what a pocket model answered in place of a real one that can be reached now."""
+    for at in dict.fromkeys(places):
+        stood_in = [key for key, line in known.items() if line["place"] == at and line["source"] == "pocket"]
+        if mode == "auto" and stood_in and _source(at, mode) == "live":
+            for key in stood_in:
+                del known[key]
+
+
+def _source(at: str, mode: Mode) -> str | None:
+    """Whether the real model would answer there, or a pocket model; None where neither would. It loads nothing."""
+    name, model = split(at)
+    route = catalog.load().routes.get(name)
+    if route is not None:
+        with suppress(BackendError):
+            return (find if route.hosted else resolve)(route, model, mode).source
+    return None
 
 
 def _answers(
-    missing: Sequence[tuple[str, str, int]],
-    asked: dict[tuple[str, str, int], Line],
-    options: Options,
-    count: Callable[[], object],
-    mode: Mode | None,
-    opened: Callable[..., Backend],
+    missing: Sequence[Line], options: Options, mode: Mode | None, opened: Callable[..., Backend]
 ) -> Iterator[Line]:
     """A line for each that is missing; a model is loaded when its first question comes and freed after its last."""
     made = {"date": datetime.date.today().isoformat(), "machine": machine()}
-    for at in dict.fromkeys(at for at, _, _ in missing):
+    for at in dict.fromkeys(line["place"] for line in missing):
         route, model = split(at)
         backend: Backend | None = None
         problem = ""
@@ -94,9 +126,12 @@ def _answers(
         except BackendError as error:
             problem = str(error)
         try:
-            for each in (each for each in missing if each[0] == at):
-                yield asked[each] | _answer(backend, problem, each[1], options) | made
-                count()
+            if backend is not None:
+                with suppress(BackendError):  # the first question will say what is wrong
+                    complete(backend, WARM_UP, Options(max_tokens=2))
+            busy = {"threads": threads(route) if backend else None}
+            for line in (line for line in missing if line["place"] == at):
+                yield line | _answer(backend, problem, line["prompt"], options) | made | busy
         finally:
             if backend is not None:
                 backend.close()
@@ -121,30 +156,8 @@ def times(answer: Completion | None) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def _asked(at: str, prompt: str, number: int, options: Options) -> Line:
-    return {"place": at, "prompt": prompt, "repeat": number, "options": dataclasses.asdict(options)}
-
-
 def _key(line: Line) -> str:
-    return json.dumps([line[name] for name in ("place", "prompt", "repeat", "options")], sort_keys=True)
-
-
-def machine() -> Line:
-    """What a figure depends on: system, processor, cores, versions of the runtimes, settings of threads."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "system": platform.system(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "settings": {name: os.environ[name] for name in THREADS if name in os.environ},
-    }
+    return json.dumps([line.get(name) for name in KEY], sort_keys=True)
 
 
 def load(file: str | os.PathLike[str]) -> list[Line]:
@@ -160,7 +173,8 @@ def load(file: str | os.PathLike[str]) -> list[Line]:
         try:
             row = json.loads(line) if line.strip() else None
             if row is not None:
-                _key(row), row["error"]
+                if not set(row) >= NEEDED:
+                    raise ValueError
                 made.append(row)
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
@@ -185,27 +199,32 @@ def _add(file: str | os.PathLike[str], line: Line) -> None:
         raise BadInput(f"{file} cannot be written: {error.strerror}.") from None
 
 
-def _counted(of: int, missing: int, progress: bool) -> Callable[[], object]:
-    """A progress bar that begins where the file ends."""
-    if not progress or not missing:
-        return lambda: None
-    from tqdm.auto import tqdm
+def memory(
+    places: str | Sequence[str],
+    prompt: str = "What is a small language model?",
+    *,
+    tokens: int = 64,
+    mode: Mode | None = None,
+) -> list[Memory]:
+    """What each place takes, asked once in a process of its own: a pass that times nothing, since looking takes time.
 
-    bar = tqdm(total=of, initial=of - missing, unit="answer", leave=False)
-
-    def count() -> None:
-        bar.update()
-        if bar.n == of:
-            bar.close()
-
-    return count
+    Raises Unsupported for a route whose model lies in a server, and BackendError.
+    """
+    places = [places] if isinstance(places, str) else places
+    return [alone.weigh(*split(at), Question(prompt, tokens), mode) for at in places]
 
 
-def table(lines: Iterable[Line]) -> pandas.DataFrame:
-    """The lines as a table for people: times in milliseconds, speeds in tokens/s."""
+def table(lines: Iterable[Line], memories: Iterable[Memory] = ()) -> pandas.DataFrame:
+    """The lines as a table for people: times in milliseconds, speeds in tokens/s, what `memory` has found in MB."""
     import pandas
 
-    made = pandas.DataFrame(list(lines))
+    shown = ["place", "source", "model", "prompt", "repeat", "text", "tokens", "prompt_tokens", "first_token_ms"]
+    shown += ["tokens_per_s", "finish_reason", "error"]
+    made = pandas.DataFrame(list(lines), columns=[*shown, "first_token_s", "backend"])
     made["first_token_ms"] = 1000 * made["first_token_s"].astype(float)
-    names = ["place", "source", "model", "prompt", "repeat", "text", "tokens", "prompt_tokens", "first_token_ms"]
-    return made[[*names, "tokens_per_s", "finish_reason", "error"]]
+    if weighed := {one.name: one for one in memories}:
+        found = [weighed.get(f"{model} on {at}") for model, at in zip(made["model"], made["backend"], strict=True)]
+        made["memory_mb"] = [one and one.peak / 1e6 for one in found]
+        made["files_mb"] = [one and one.files / 1e6 for one in found]
+        shown += ["memory_mb", "files_mb"]
+    return made[shown]

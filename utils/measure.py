@@ -11,11 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import comb, isnan
+from typing import TYPE_CHECKING
 
 from utils.core import Backend, Completion, Message, Options, complete
 from utils.errors import BadInput
 
+if TYPE_CHECKING:
+    from utils.alone import Memory
+
 ENOUGH = 6  # of fewer runs not even the smallest and the largest enclose the median with 95 % certainty
+SERVED = (
+    "* a server: it may end early, and it may keep a prompt that it was asked before, so that the first token comes "
+    "sooner than that of a new prompt."
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,12 @@ class Speed:
     tokens: int | None
     first_token_s: tuple[float, ...]
     tokens_per_s: tuple[float, ...]  # decode speed: the first token belongs to the prefill
+    forced: bool = True  # to its length, and in this process: nothing is known of what a server keeps
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the decode speed of any run is."""
+        return any(map(isnan, self.tokens_per_s))
 
 
 def speed(
@@ -112,7 +126,10 @@ def speed(
                 answers[place].append(complete(places[place], prompt, options))
                 on_run(sum(map(len, answers)), runs * len(places))
     names = [f"{backend.model} on {backend.name}" for backend in backends] + ["control"]
-    return [_speed(name, given) for name, given in zip(names, answers, strict=False)]
+    return [
+        _speed(name, hasattr(backend, "force_length"), given)
+        for name, backend, given in zip(names, places, answers, strict=False)
+    ]
 
 
 @contextmanager
@@ -129,7 +146,7 @@ def _forced(backends: Sequence[Backend]) -> Iterator[None]:
             backend.force_length = was
 
 
-def _speed(name: str, answers: Sequence[Completion]) -> Speed:
+def _speed(name: str, forced: bool, answers: Sequence[Completion]) -> Speed:
     prompts, counts = {a.prompt_tokens for a in answers}, {a.tokens for a in answers}
     return Speed(
         name,
@@ -138,36 +155,47 @@ def _speed(name: str, answers: Sequence[Completion]) -> Speed:
         counts.pop() if len(counts) == 1 else None,
         tuple(a.first_token_s for a in answers),
         tuple(a.tokens_per_s for a in answers),
+        forced,
     )
 
 
 def verdict(ours: Speed, theirs: Speed) -> str:
-    """Which decodes faster, in words: by how much, or that no difference was shown."""
-    if any(map(isnan, (*ours.tokens_per_s, *theirs.tokens_per_s))):
+    """Which decodes faster, in words: by how much, or that no difference was shown; and whether both wrote as much."""
+    if ours.unknown or theirs.unknown:
         return "decode speed unknown"
     pairs = summary(list(zip(ours.tokens_per_s, theirs.tokens_per_s, strict=True)))
-    if not pairs.differs:
-        return "no difference shown"
-    word = "faster" if pairs.ratio > 1 else "slower"
-    return f"{word}: {pairs.ratio:.2f} times as fast ({pairs.low:.2f} to {pairs.high:.2f})"
+    said = "no difference shown"
+    if pairs.differs:
+        word = "faster" if pairs.ratio > 1 else "slower"
+        said = f"{word}: {pairs.ratio:.2f} times as fast ({pairs.low:.2f} to {pairs.high:.2f})"
+    if ours.tokens is None or ours.tokens != theirs.tokens:
+        said += f"; but their lengths differ: {_count(ours)} and {_count(theirs)} tokens"
+    return said
 
 
-def as_table(speeds: Sequence[Speed]) -> str:
-    """Medians with their 95 % intervals, a line each; the verdict compares with the first."""
-    head = ["", "tokens", "first token, ms", "tokens/s", "95 % interval", "against the first"]
-    lines = [head]
+def _count(measured: Speed) -> str:
+    return "?" if measured.tokens is None else str(measured.tokens)
+
+
+def as_table(speeds: Sequence[Speed], memories: Sequence[Memory] = ()) -> str:
+    """Medians with their 95 % intervals, a line each; the verdict compares with the first.
+
+    `memories`: what `compare.memory` has found, to stand beside the speed of the same model on the same route."""
+    weighed = {one.name: [f"{one.peak / 1e6:,.0f}", f"{one.files / 1e6:,.1f}"] for one in memories}
+    head = ["", "tokens", "first token, ms", "tokens/s", "95 % interval"]
+    lines = [head + ["memory at most, MB", "weights on disk, MB"] * bool(weighed) + ["against the first"]]
     for measured in speeds:
         low, high = interval(measured.tokens_per_s)
-        lines.append(
-            [
-                measured.name,
-                "?" if measured.tokens is None else str(measured.tokens),
-                f"{1000 * statistics.median(measured.first_token_s):.1f}",
-                f"{statistics.median(measured.tokens_per_s):,.0f}",
-                f"{low:,.0f} to {high:,.0f}",
-                "" if measured is speeds[0] else verdict(measured, speeds[0]),
-            ]
-        )
+        line = [
+            measured.name,
+            _count(measured),
+            f"{1000 * statistics.median(measured.first_token_s):.1f}" + "*" * (not measured.forced),
+            "?" if measured.unknown else f"{statistics.median(measured.tokens_per_s):,.0f}",
+            "?" if measured.unknown else f"{low:,.0f} to {high:,.0f}",
+        ]
+        line += weighed.get(measured.name, ["", ""]) if weighed else []
+        lines.append([*line, "" if measured is speeds[0] else verdict(measured, speeds[0])])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    rows += [] if all(measured.forced for measured in speeds) else [SERVED]
     return "\n".join(row.rstrip() for row in rows)

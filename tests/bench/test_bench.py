@@ -11,6 +11,7 @@ from utils.backends.transformers import TransformersBackend
 from utils.bench import agreement, costs, large, lessons, rehearsal, rows, server, starts, streams
 from utils.core import Options
 from utils.measure import summary
+from utils.widgets import growing
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,16 @@ def test_what_the_widget_costs_is_measured_with_the_messages_it_sends(monkeypatc
     assert 0 < costs.widget_us() < 1000 and 0.002 < sent < 1 and sent == pytest.approx(twice_half, rel=0.5)
 
 
+def test_the_widget_is_redrawn_twenty_times_a_second():
+    """Counted by the clock of the tokens, so that this is no measurement of this machine."""
+    assert costs.redraws() == pytest.approx(20, rel=0.05)
+
+
+def test_every_tenth_of_a_second_would_be_seen(monkeypatch):
+    monkeypatch.setattr(growing, "REDRAW_S", 0.1)
+    assert costs.redraws() == pytest.approx(10, rel=0.05)
+
+
 def test_a_sweep_and_the_naive_loop_answer_the_same_prompts(monkeypatch):
     asked = []
     monkeypatch.setattr(costs, "sweep", lambda *args, **named: asked.append(len(args[1])))
@@ -108,6 +119,11 @@ def test_whole_processes_are_weighed():
     assert 150 < heavy - light < 250
 
 
+def test_a_process_that_fails_is_not_weighed():
+    with pytest.raises(RuntimeError, match="ended with exit status 3"):
+        costs._megabytes([sys.executable, "-c", "raise SystemExit(3)"])
+
+
 def test_trust_counts_false_alarms_and_what_was_missed(monkeypatch):
     monkeypatch.setattr(costs, "REPEATED", 4)
     alarms, missed = costs.trust()
@@ -115,10 +131,11 @@ def test_trust_counts_false_alarms_and_what_was_missed(monkeypatch):
 
 
 def test_predictions_are_compared_with_what_is_measured_then(monkeypatch, tiny):
-    for name in ("SMALLER", "MINI"):
+    for name in ("SMALLER", "MINI", "WHOLE"):
         monkeypatch.setattr(rehearsal, name, tiny)
     monkeypatch.setattr(rehearsal, "predict", lambda machine, known, speed, other: speed)
-    unseen, deeper = rehearsal.rows(1)
+    unseen, deeper, building = rehearsal.rows(1)
+    assert 0.1 < building.result.ours < 3 and building.result.theirs == 6, "gigabytes of the process that builds"
     assert unseen.result.ours > 0 and deeper.result.theirs > 0 and unseen.promise == deeper.promise == "within 20%"
 
 
@@ -134,6 +151,32 @@ def test_one_tool_alone_can_be_asked_for(monkeypatch, capsys):
     assert cli.main(["bench", "--against", "openvino"]) == 1
     assert "needs the package openvino_genai, which is missing" in capsys.readouterr().err
     assert tuple(agreement.AGAINST) == bench.TOOLS
+
+
+def lacking(pairs, *more):
+    raise ModuleNotFoundError(name="openvino_genai")
+
+
+def test_what_is_missing_is_a_row_and_no_promise_kept(monkeypatch, capsys):
+    monkeypatch.setattr(agreement, "AGAINST", {"openvino": lacking, "ort": lambda *args: row(1.0, "within", 0.03)})
+    assert cli.main(["bench", "agreement"]) == 1
+    _, pocket, other, *_ = capsys.readouterr().out.splitlines()
+    assert pocket.startswith("our figure ÷ that of openvino, pocket")
+    assert "NOT MEASURED: it needs the package openvino_genai, which is missing" in pocket and "kept" in other
+    missing = json.loads(rows.as_json(agreement.rows(1)))[0]
+    assert (missing["kept"], missing["result"], missing["missing"]) == (False, None, "openvino_genai")
+
+
+def test_no_part_leaves_out_what_is_missing(monkeypatch):
+    for part, name in ((streams, "beside_transformers"), (costs, "in_turn"), (server, "slots")):
+        monkeypatch.setattr(part, name, lacking)
+    for part in (streams, costs):
+        monkeypatch.setattr(part, "compare", lambda *args: row(1.0).result)
+    monkeypatch.setattr(server, "latency", lambda *args: [])
+    for name in ("crowd", "idle", "growth", "startup"):
+        monkeypatch.setattr(server, name, lambda *args: row(1.0))
+    made = [*streams.rows(1), *costs.memory(1), *server.rows(1)]
+    assert [one.what[:12] for one in made if one.missing] == ["our stream ÷", "three routes", "all answers "]
 
 
 def row(ratio, at="", target=0.0):

@@ -10,6 +10,7 @@ import utils
 from utils import cli, rehearse
 from utils.errors import BadInput, ExportFailed, UnknownModel, Unsupported
 from utils.rehearse import Rehearsal, forms
+from utils.roofline import Machine
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,16 @@ def test_the_whole_is_measured_and_removed(form):
     assert long - short == 32 and all(wait > 0 for wait in made.first_token_s.values())
     assert "6 of 6 layers" in said[0] and "noise" in str(made) and "measured with all 6 layers" in str(made)
     assert left() == []
+
+
+def test_both_roofs_are_shown(monkeypatch, tiny):
+    """Memory and processor: with 4 bits it is often the processor that ends it."""
+    monkeypatch.setattr(rehearse, "probe", lambda: Machine(bandwidth=50e9, compute=150e9))
+    made, load = rehearse.rehearse(prompts=(8,), layers=4, say=str), forms.load(tiny, forms.FORMS[0])
+    assert made.limit == pytest.approx(50e9 / load.weights)
+    assert made.processor_limit == pytest.approx(150e9 / (2 * load.parameters))
+    for words, limit in (("memory allows", made.limit), ("processor allows", made.processor_limit)):
+        assert f"{words}{limit:{24 - len(words)}.1f} tokens/s at most" in str(made)
 
 
 def test_it_can_be_kept_and_asked(tmp_path):
@@ -84,6 +95,28 @@ def test_too_little_room_is_said_before_anything_is_made(monkeypatch, tiny):
     with pytest.raises(AttributeError):  # the disk was really asked
         rehearse.rehearse("phi-3.5-mini")
     assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("form", "layers", "seen"),
+    [
+        ("onnx-int4", 32, 4.1),
+        ("onnx-int4", 8, 4.25),  # while it was built
+        ("onnx-fp32", 8, 4.5),
+        ("llama.cpp-q4_0", 32, 6.2),
+        ("llama.cpp-q4_0", 16, 3.1),
+        ("llama.cpp-q8_0", 8, 2.1),
+        ("llama.cpp-f32", 8, 5.0),
+        ("transformers-bf16", 8, 2.6),
+        ("transformers-fp32", 8, 6.8),
+    ],
+)
+def test_as_much_memory_is_asked_for_as_was_seen(form, layers, seen):
+    """Gigabytes resident at most, in all processes, with that many layers of phi-3.5-mini on a machine of two cores."""
+    shape = utils.catalog.load().models["phi-3.5-mini"].shape | {"num_hidden_layers": layers}
+    _, memory = forms.room(shape, forms.named(form))
+    building = forms.BUILDING * forms.parameters(shape | {"num_hidden_layers": 2})
+    assert seen * 1e9 <= memory <= max(1.3 * seen * 1e9, building) and building < 6e9
 
 
 def test_nothing_is_left_when_it_is_stopped(monkeypatch):

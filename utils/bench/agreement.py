@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from utils.backends.onnx import OnnxBackend
 from utils.backends.target import Target
 from utils.bench import large
 from utils.bench.large import TOKENS
-from utils.bench.rows import Row
+from utils.bench.rows import Row, tried
 from utils.bench.streams import MESSAGES, Speed, pocket, prompted, stream
 from utils.measure import compare, summary
 from utils.pocket import export
@@ -26,13 +27,12 @@ Models = Callable[[str], AbstractContextManager[Target]]  # a model for "onnx-fp
 
 
 def rows(pairs: int) -> list[Row]:
-    """Beside every tool whose library is installed."""
+    """Beside every tool."""
     measured = []
     for size, model in {"pocket": small, "250 M": large.model}.items():
-        for beside in AGAINST.values():
-            with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
-                row = beside(pairs, model)
-                measured.append(replace(row, what=f"{row.what}, {size}"))
+        for tool, beside in AGAINST.items():
+            row = tried(f"our figure ÷ that of {tool}", partial(beside, pairs, model))
+            measured.append(replace(row, what=f"{row.what}, {size}"))
     return measured
 
 

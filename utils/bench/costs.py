@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import onnxruntime_genai as og
 from utils.alone import peak_of
 from utils.backends.onnx import OnnxBackend
 from utils.bench import large, starts, streams
-from utils.bench.rows import Row
+from utils.bench.rows import Row, once, tried
+from utils.catalog import load
 from utils.compare import sweep
 from utils.core import Options, complete
 from utils.measure import Comparison, compare, summary
 from utils.pocket import export, folder
 from utils.rehearse import forms
 
+REDRAW_S = 0.05  # seconds from one redraw of the compare widget to the next: what is promised, whatever it does
 LIMIT_US = 3.0  # microseconds that a token may cost the compare widget
 ANSWER, PER_S = 4000, 1000  # tokens of a long answer, and how many come in a second
 SHORT = Options(max_tokens=4)
@@ -44,6 +47,7 @@ def rows(pairs: int) -> list[Row]:
     return [
         *memory(few),
         Row("a token into the compare widget ÷ 3 µs", "µs", compare(widget_us, lambda: LIMIT_US, pairs), "most", 1.0),
+        Row("redraws of the compare widget in a second", "1/s", once(redraws(), 1 / REDRAW_S), "within", 0.05),
         Row("bytes sent for twice the answer ÷ twice the bytes", "MB", summary([wire()] * 6), "most", 1.1),
         *sweeps(few),
         *trust(),
@@ -56,9 +60,10 @@ def memory(pairs: int) -> list[Row]:
     ask = [sys.executable, "-m", "utils", "ask", "--mode", "offline", "--max-tokens", "64", streams.PROMPT]
     bare = [sys.executable, "-c", starts.BARE, script, streams.PROMPT]
     beside = compare(lambda: _megabytes(ask), lambda: _megabytes(bare), pairs)
+    turns = "three routes one after another ÷ the largest alone"
     return [
         Row("peak memory of `ask` ÷ of a bare script", "MB", beside, "most", 1.02),
-        Row("three routes one after another ÷ the largest alone", "MB", in_turn(pairs), "most", 1.1),
+        tried(turns, lambda: Row(turns, "MB", in_turn(pairs), "most", 1.1)),
     ]
 
 
@@ -67,6 +72,7 @@ def in_turn(pairs: int) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="pocket-bench-") as there:
         places = []
         for form in FORMS:
+            import_module(load().routes[form.route].module)  # raises here what would be lost in the other process
             scratch = Path(there, str(form))
             scratch.mkdir()
             forms.deepen(forms.base(large.SHAPE, form, scratch), form, scratch / "whole", large.LAYERS)
@@ -83,7 +89,10 @@ def in_turn(pairs: int) -> Comparison:
 
 def _megabytes(command: list[str]) -> float:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        return peak_of(process) / 1e6
+        peak = peak_of(process)
+    if process.returncode:
+        raise RuntimeError(f"{command[:4]} ended with exit status {process.returncode}.")
+    return peak / 1e6
 
 
 def widget_us() -> float:
@@ -91,27 +100,38 @@ def widget_us() -> float:
     return _written(ANSWER)[0] / ANSWER * 1e6
 
 
+def redraws() -> float:
+    """In a second of an answer that comes at PER_S tokens/s."""
+    return len(_written(ANSWER)[2]) / (ANSWER / PER_S)
+
+
 def wire() -> tuple[float, float]:
     """Megabytes sent for an answer, and twice those for half of it."""
     return _written(ANSWER)[1] / 1e6, 2 * _written(ANSWER // 2)[1] / 1e6
 
 
-def _written(tokens: int) -> tuple[float, int]:
-    """Seconds and bytes that writing so many tokens takes. The page's clock is that of the tokens."""
+def _written(tokens: int) -> tuple[float, int, set[int]]:
+    """Seconds and bytes that writing so many tokens takes, and with which of them the page was told something. The
+    page's clock is that of the tokens."""
     from ipywidgets.widgets import widget
 
     from utils.widgets.growing import Growing
 
-    sent, number = [0], [0]
+    sent, drawn, number = [0], set(), [0]
     usual = widget.Widget._send
-    widget.Widget._send = lambda self, msg, buffers=None: sent.append(len(json.dumps(msg, default=str)))
+
+    def send(self: Any, msg: Any, buffers: Any = None) -> None:
+        sent.append(len(json.dumps(msg, default=str)))
+        drawn.add(number[0])
+
+    widget.Widget._send = send
     try:
         view = Growing(lambda: number[0] / PER_S)
         start = time.perf_counter()
         for number[0] in range(tokens):
             view.add(" word")
         view.flush()
-        return time.perf_counter() - start, sum(sent)
+        return time.perf_counter() - start, sum(sent), drawn
     finally:
         widget.Widget._send = usual
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,18 +13,21 @@ from utils.measure import Comparison
 @dataclass(frozen=True)
 class Row:
     """One promise. About `result.ratio`: "most" or "least" `target`, or "within" so much of 1; about ours − theirs:
-    "added" at most `target`, in `unit`; "" for a control.
+    "added" at most `target`, in `unit`; "" for a control. Without a result: the package that is `missing`.
     """
 
     what: str
     unit: str
-    result: Comparison
+    result: Comparison | None
     at: Literal["most", "least", "within", "added", ""] = ""
     target: float = 0.0
+    missing: str = ""
 
     @property
     def kept(self) -> bool | None:
-        """Whether the promise is kept; None for a control."""
+        """Whether the promise is kept, which of what was not measured nobody knows; None for a control."""
+        if self.result is None:
+            return False
         ratio = self.result.ratio
         return {
             "most": ratio <= self.target,
@@ -41,12 +44,29 @@ class Row:
         return words.get(self.at, f"at {self.at} {self.target}")
 
 
+def tried(what: str, measure: Callable[[], Row]) -> Row:
+    """The row that `measure` makes, or, where an optional package is missing, one that says so."""
+    try:
+        return measure()
+    except ModuleNotFoundError as error:
+        return Row(what, "", None, missing=str(error.name))
+
+
+def once(ours: float, theirs: float) -> Comparison:
+    """A single measurement, without a spread."""
+    ratio = ours / theirs
+    return Comparison(ours, theirs, ratio, ratio, ratio, 1)
+
+
 def as_table(rows: Sequence[Row]) -> str:
     """For people: a line each, with medians, ratio, interval and verdict."""
     width = max(len(row.what) for row in rows)
     lines = [f"{'':<{width}}  {'ours':>9}  {'theirs':>9}  unit      ratio  95 % interval   n  verdict"]
     for row in rows:
         r = row.result
+        if r is None:
+            lines.append(f"{row.what:<{width}}  NOT MEASURED: it needs the package {row.missing}, which is missing")
+            continue
         verdict = "" if row.kept is None else f"{'kept' if row.kept else 'NOT KEPT'}: {row.promise}"
         verdict += "" if r.differs else "  (no difference shown)"
         lines.append(

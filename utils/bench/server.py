@@ -22,7 +22,7 @@ import psutil
 from utils import server
 from utils.backends.onnx import OnnxBackend
 from utils.bench import streams
-from utils.bench.rows import Row
+from utils.bench.rows import Row, once, tried
 from utils.core import Options, complete
 from utils.measure import Comparison, compare
 from utils.pocket import folder
@@ -39,27 +39,26 @@ def rows(pairs: int) -> list[Row]:
         course = server.start()
         try:
             measured = latency(course, backend, 4 * pairs)
-            measured += [crowd(course), *slots(course, pairs), idle(course), growth(course), startup(pairs)]
+            both = f"all answers to {CLIENTS} clients at once: ONNX Runtime GenAI beside llama.cpp"
+            measured += [crowd(course), tried(both, lambda: Row(both, "s", slots(course, pairs)))]
+            measured += [idle(course), growth(course), startup(pairs)]
         finally:
             course.stop()
     return measured
 
 
-def slots(course: server.Server, pairs: int) -> list[Row]:
+def slots(course: server.Server, pairs: int) -> Comparison:
     """The two ways to answer many at once: ONNX Runtime GenAI's generators in turns, and llama.cpp's batches."""
-    try:
-        from utils.backends.llama_cpp import LlamaCppBackend
-    except ModuleNotFoundError:  # an optional package: nothing to compare with
-        return []
+    from utils.backends.llama_cpp import LlamaCppBackend
+
     engine = Engine(
         lambda name: LlamaCppBackend(streams.pocket("gguf-f32"), slots=CLIENTS), folder, [streams.MODEL], CLIENTS
     )
     batches = server.Server(engine, 0, None)
     try:
-        result = compare(lambda: max(_crowd(course)), lambda: max(_crowd(batches)), max(pairs // 3, 1))
+        return compare(lambda: max(_crowd(course)), lambda: max(_crowd(batches)), max(pairs // 3, 1))
     finally:
         batches.stop()
-    return [Row(f"all answers to {CLIENTS} clients at once: ONNX Runtime GenAI beside llama.cpp", "s", result)]
 
 
 def startup(pairs: int) -> Row:
@@ -182,9 +181,3 @@ def growth(course: server.Server) -> Row:
         "most",
         1.05,
     )
-
-
-def once(ours: float, theirs: float) -> Comparison:
-    """A single measurement, without a spread."""
-    ratio = ours / theirs
-    return Comparison(ours, theirs, ratio, ratio, ratio, 1)

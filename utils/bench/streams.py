@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import onnxruntime_genai as og
@@ -16,7 +16,7 @@ import onnxruntime_genai as og
 from utils.backends.local import LocalBackend
 from utils.backends.onnx import OnnxBackend
 from utils.backends.target import Target
-from utils.bench.rows import Row
+from utils.bench.rows import Row, tried
 from utils.core import Message, Options, complete
 from utils.measure import compare
 from utils.pocket import export, folder
@@ -35,16 +35,14 @@ def pocket(form: export.Form | None = None) -> Target:
 
 
 def rows(pairs: int) -> list[Row]:
-    """ONNX Runtime GenAI and, where it is installed, Transformers."""
+    """ONNX Runtime GenAI and Transformers."""
     with closing(OnnxBackend(pocket("onnx-fp32"))) as backend:
         ours, raw = stream(backend), onnx_loop(backend)
         measured = [
             Row("our stream ÷ raw ONNX Runtime GenAI loop", "tokens/s", compare(ours, raw, 4 * pairs), "least", 0.98),
             Row("control: the raw loop ÷ itself", "tokens/s", compare(raw, raw, 4 * pairs)),
         ]
-    with suppress(ModuleNotFoundError):  # an optional package: nothing to compare with
-        measured.append(beside_transformers(pairs))
-    return measured
+    return [*measured, tried("our stream ÷ Transformers' TextIteratorStreamer", lambda: beside_transformers(pairs))]
 
 
 def stream(backend: LocalBackend, tokens: int | None = None) -> Speed:

@@ -18,8 +18,9 @@ from statistics import median
 
 import psutil
 
+from utils import catalog
 from utils.alone import Asked, Question, ask, peak_memory
-from utils.catalog import cache_folder, load
+from utils.catalog import cache_folder
 from utils.errors import BadInput, UnknownModel, Unsupported
 from utils.rehearse import forms
 from utils.rehearse.forms import Form
@@ -35,8 +36,8 @@ LEFT = "rehearse-"  # then the process's number: what a killed process has left 
 class Rehearsal:
     """What was measured of `layers` layers, or (`measured` < `layers`) estimated from models of fewer.
 
-    `tokens_per_s` and `first_token_s` (by tokens of the prompt) are medians, memory and disk are bytes. `limit`:
-    tokens/s that the speed of the memory allows at most."""
+    `tokens_per_s` and `first_token_s` (by tokens of the prompt) are medians, memory and disk are bytes. `limit` and
+    `processor_limit`: tokens/s that the memory and the processor allow at most; the lower one is the roof."""
 
     model: str
     form: str
@@ -47,6 +48,7 @@ class Rehearsal:
     memory: int
     disk: int
     limit: float
+    processor_limit: float = nan
 
     def __str__(self) -> str:
         how = (
@@ -59,6 +61,7 @@ class Rehearsal:
             f"decode          {self.tokens_per_s:8.1f} tokens/s",
             *(f"first token     {s:8.2f} s after {tokens} tokens" for tokens, s in self.first_token_s.items()),
             f"memory allows   {self.limit:8.1f} tokens/s at most: each token reads all weights",
+            f"processor allows{self.processor_limit:8.1f} tokens/s at most in 32 bit: two operations for each weight",
             f"memory          {self.memory / 1e9:8.1f} GB",
             f"on disk         {self.disk / 1e9:8.1f} GB",
             "The weights are random: what it answers is noise, how fast it answers is real.",
@@ -105,13 +108,15 @@ def rehearse(
                 shutil.move(folder, target)
             else:
                 shutil.rmtree(folder)
-    say("Measuring how fast the memory is ...")
-    limit = probe().bandwidth / forms.load(shape, kind).weights
-    return replace(taken[0] if len(taken) == 1 else _carried_on(taken[0], taken[1], whole), limit=limit)
+    say("Measuring how fast memory and processor are ...")
+    machine, load = probe(), forms.load(shape, kind)
+    made = taken[0] if len(taken) == 1 else _carried_on(taken[0], taken[1], whole)
+    limit, processor_limit = machine.bandwidth / load.weights, machine.compute / (2 * load.parameters)
+    return replace(made, limit=limit, processor_limit=processor_limit)
 
 
 def _shape(model: str) -> dict[str, int]:
-    shapes = {name: row.shape for name, row in load().models.items() if row.shape}
+    shapes = {name: row.shape for name, row in catalog.load().models.items() if row.shape}
     if model not in shapes:
         raise UnknownModel(f"There is no published shape of {model!r} here. There are: {', '.join(shapes)}.")
     if "num_local_experts" in shapes[model]:

@@ -14,11 +14,16 @@ from utils.pocket import builder
 from utils.rehearse import noise
 from utils.roofline import Load
 
-# Bytes in memory and on the disk for each parameter, with what goes beside it; the builder's word table is in 32 bit.
+# Bytes on the disk for each parameter, with what goes beside it; the builder's word table is in 32 bit.
 BYTES = {"int4": 0.75, "fp32": 4.1, "q4_0": 0.6, "q8_0": 1.1, "f32": 4.1, "bf16": 2.1}
 READ = {"int4": 0.625, "fp32": 4, "q4_0": 0.5625, "q8_0": 1.0625, "f32": 4, "bf16": 2}  # with the scales of 32 weights
-BUILDING = 9.0  # bytes of memory for each parameter of two layers, while those are turned into another form
-SPARE = 1.2  # times what is needed
+# Bytes in memory for each parameter while a model is measured, the pages of mapped files with it: llama.cpp packs q4_0
+# anew beside the file, and Transformers turns 16 bits into 32 beside it.
+RESIDENT = {"onnx-int4": 1.05, "onnx-fp32": 4.05, "transformers-bf16": 2.15, "transformers-fp32": 6.1}
+RESIDENT |= {"llama.cpp-q4_0": 1.15, "llama.cpp-q8_0": 1.1, "llama.cpp-f32": 4.1}
+LIBRARIES = 0.5e9  # bytes of memory, whatever the model
+BUILDING = 10.5  # bytes of memory for each parameter of two layers, while those are turned into another form
+SPARE = 1.2  # times what is needed on the disk
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,19 @@ def load(shape: Mapping[str, int], form: Form) -> Load:
     return Load(READ[form.precision] * working, working)
 
 
+def room(shape: Mapping[str, int], form: Form) -> tuple[float, float]:
+    """Bytes of disk and of memory that it takes to make a model of that shape and to measure it."""
+    made, whole = parameters(dict(shape) | {"num_hidden_layers": noise.MADE}), parameters(shape)
+    resident = RESIDENT[str(form)] * whole + LIBRARIES
+    if form.route == "llama.cpp":  # which reserves the whole context's keys and values, in 16 bit
+        head = shape["hidden_size"] // shape["num_attention_heads"]
+        resident += 4 * noise.CONTEXT * shape["num_hidden_layers"] * shape["num_key_value_heads"] * head
+    return SPARE * BYTES[form.precision] * whole + builder.ROOM * 2 * made, max(resident, BUILDING * made)
+
+
 def check_room(shape: Mapping[str, int], form: Form, home: Path) -> None:
     """Raises ExportFailed when `home` or the memory have too little room for a model of that shape."""
-    made = parameters(dict(shape) | {"num_hidden_layers": noise.MADE})
-    size = BYTES[form.precision] * parameters(shape) * SPARE
-    disk, memory = size + builder.ROOM * 2 * made, max(size, BUILDING * made)
+    disk, memory = room(shape, form)
     free, available = shutil.disk_usage(home).free, psutil.virtual_memory().available
     for what, needed, there in (("disk", disk, free), ("memory", memory, available)):
         if there < needed:
