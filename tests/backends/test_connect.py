@@ -21,6 +21,19 @@ def test_an_unknown_route_is_named_with_the_known_ones(route, hint):
     assert str(caught.value) == f"There is no route {route!r}. {hint}"
 
 
+@pytest.mark.parametrize("route", [None, 5, ["onnx"], {}])
+def test_what_is_no_route_at_all_is_refused(route):
+    with pytest.raises(BadInput, match=r"^There is no route .*(There are: |Did you mean .)onnx"):
+        connect(route)
+
+
+@pytest.mark.parametrize("model", [5, b"pocket-phi-3-mini", ["pocket-phi-3-mini"]])
+def test_what_is_no_model_at_all_is_refused(model):
+    for route in ("onnx", "nim"):
+        with pytest.raises(BadInput, match=r"^A model is a name or a folder, not "):
+            connect(route, model)
+
+
 def test_an_unknown_mode_is_named_with_where_it_came_from(monkeypatch):
     with pytest.raises(BadInput, match=r"^mode is 'off', but it must be one of auto, offline, live\.$"):
         connect("onnx", mode="off")
@@ -44,6 +57,11 @@ def test_a_setting_that_only_some_routes_have():
         connect("ollama", mode="offline", num_ctxt=2048)
     with pytest.raises(BadInput, match="OpenVINO finds no NPU"):
         connect("openvino", mode="offline", device="npu")
+    for wrong in ("abc", -1, 0, 1.5, True):
+        with pytest.raises(BadInput, match=r"^num_ctx is .*, but it must be a whole number, 1 or more\.$"):
+            connect("ollama", mode="offline", num_ctx=wrong)
+        with pytest.raises(BadInput, match=r"^slots is .*, but it must be a whole number, 1 or more\.$"):
+            connect("llama.cpp", mode="offline", slots=wrong)
     backend = connect("ollama", mode="offline", num_ctx=2048, keep_alive="1m")
     assert (backend.num_ctx, backend.keep_alive) == (2048, "1m")
     backend.close()

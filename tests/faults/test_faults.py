@@ -1,6 +1,7 @@
 """What may go wrong between a client library and a server: each case of it, done to each library over a real socket."""
 
 import json
+import random
 import threading
 import time
 import traceback
@@ -89,7 +90,7 @@ def test_a_healthy_answer(served, wire):
 # ---- keys and HTTP
 
 
-@pytest.mark.parametrize("route", ["nim", "github-models"])
+@pytest.mark.parametrize("route", ["nim"])
 def test_1_no_key(route):
     with fails(KeyProblem, rf"set {KEYS[route]} .*or use mode 'offline'"):
         connect(route, mode="live")
@@ -241,6 +242,25 @@ def test_11_12_three_tries_at_most(served, wire, status, kind):
     with fails(kind, "Ask again later|out of order or busy"):
         complete(backend, "Hello!")
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("wire", ["openai"])
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [(None, [0.25, 0.5], [0.5, 1.0]), (0, [0.25, 0.5], [0.5, 1.0]), (0.9, [0.9, 0.9], [1.1, 1.1])],
+)
+def test_12_the_waits_grow_are_jittered_and_never_shorter_than_asked(served, wire, monkeypatch, asked, least, most):
+    monkeypatch.setattr(hosted.random, "uniform", random.Random(1).uniform)
+    waits = []
+    monkeypatch.setattr(hosted.time, "sleep", waits.append)
+    fields = {} if asked is None else {"retry_after": asked}
+    backend, _ = served(error(wire, 503, "busy", **fields))
+    for _ in range(5):
+        with fails(NotRunning, "out of order"):
+            complete(backend, "Hello!")
+    pairs = list(zip(waits[::2], waits[1::2], strict=True))
+    assert len(pairs) == 5 and len(set(pairs)) == 5
+    assert all(least[n] <= pair[n] <= most[n] for pair in pairs for n in (0, 1))
 
 
 def test_12_a_server_that_recovers(served, wire):
@@ -580,6 +600,8 @@ def test_29_a_proxy_is_not_asked_for_this_machine(served, wire):
         ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
         ("[::1]:8080", "http://[::1]:8080"),
         ("::1", "http://[::1]:11434"),
+        (":5000", "http://127.0.0.1:5000"),
+        ("https://x.example/models/chat/completions?api-version=1", "https://x.example/models"),
         ("https://ollama.example.org/base/", "https://ollama.example.org/base"),
     ],
 )
