@@ -87,6 +87,30 @@ def test_a_healthy_answer(served, wire):
     assert KEY not in repr(backend) + repr(backend.address)
 
 
+@pytest.mark.parametrize("wire", ["ollama"])
+def test_what_only_ollama_has_is_sent(served, wire):
+    _, server = served(answer(wire, "Hi"))
+    backend = connect("ollama", MODEL, mode="live", num_ctx=64, keep_alive="1m")
+    complete(backend, "Hello!")
+    sent = json.loads(server.requests[0].body)
+    assert sent["options"]["num_ctx"] == 64 and sent["keep_alive"] == "1m"
+    backend.close()
+
+
+@pytest.mark.parametrize("wire", ["openai"])
+def test_a_picture_that_is_too_large_for_the_service_is_not_sent(served, wire):
+    backend, server = served(answer(wire, "A hut."))
+    for size, sent in ((1000, True), (140_000, False)):
+        picture = {"type": "image", "image": b"\x89PNG\r\n\x1a\n" + bytes(size)}
+        question = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}]
+        if sent:
+            assert complete(backend, question).text == "A hut."
+            continue
+        with fails(BadInput, r"takes 186,\d\d\d characters, but this service takes 180,000"):
+            complete(backend, question)
+    assert len(server.requests) == 1
+
+
 # ---- keys and HTTP
 
 
@@ -315,13 +339,17 @@ def hang(*arguments, **named):
     raise OSError
 
 
-def test_16_no_network(monkeypatch):
+@pytest.mark.parametrize("route", VARIABLES)
+def test_16_no_network(monkeypatch, route):
     monkeypatch.setattr(probe.socket, "create_connection", hang)
-    monkeypatch.setenv("NVIDIA_API_KEY", KEY)
+    monkeypatch.setenv(KEYS[route], KEY)
+    if route != "nim":  # it has an address of its own
+        monkeypatch.setenv(VARIABLES[route], "https://service.example.org/v1")
+    connect(route, "pocket-phi-3-mini", mode="offline").close()  # the course server is there already
     before = time.monotonic()
-    assert connect("nim", mode="auto").source == "pocket"
-    with fails(NotRunning, "Is the network there"):
-        connect("nim", mode="live")
+    assert connect(route, mode="auto").source == "pocket"
+    with fails(NotRunning, "Is the network there|ollama serve"):
+        connect(route, mode="live")
     assert time.monotonic() - before < 4
 
 
