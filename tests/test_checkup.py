@@ -101,6 +101,16 @@ def test_an_optional_runtime_is_there_or_the_command_for_it_is_told(monkeypatch)
     assert named("OpenVINO GenAI") == Finding("OpenVINO GenAI", "warn", "not installed", fix, "missing package")
 
 
+def test_the_provider_for_qualcomms_npus_is_there_or_how_to_get_it_is_told(monkeypatch):
+    title, found = "Qualcomm QNN", checkup.find_spec
+    monkeypatch.setattr(checkup, "find_spec", lambda name: None if name == "onnxruntime_qnn" else found(name))
+    fix = named(title).fix
+    assert named(title).detail == "not installed" and "Snapdragon" in fix
+    assert "`python -m utils setup qnn`" in fix and "`python build.py --use_qnn --qnn_home PATH_OF_THE_QNN_SDK`" in fix
+    monkeypatch.setattr(checkup, "find_spec", lambda name: name == "onnxruntime_qnn" or found(name))
+    assert named(title) == Finding(title, "ok", "installed; ONNX_PROVIDER=qnn uses it for the route onnx")
+
+
 def test_missing_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("utils.pocket.home", lambda name: tmp_path / name)
     found = named("pocket-phi-3-mini")

@@ -211,11 +211,22 @@ def test_options_out_of_range_are_refused_in_words(wrong, said):
     assert isinstance(caught.value, ValueError) and isinstance(caught.value, BackendError)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"schema": {"enum": {1}}}, {"schema": {"const": math.nan}}, {"stop": ("\ud800",)}, {"schema": {(1,): 2}}]
+)
+def test_what_no_server_could_be_sent_is_refused(wrong):
+    with pytest.raises(BadInput, match=rf"^{next(iter(wrong))} cannot be written as JSON: "):
+        Options(**wrong)
+
+
 def test_options_take_numpy_numbers_and_lists():
     import numpy as np
 
     options = Options(max_tokens=np.int64(5), temperature=np.float32(0.5), stop=["a", "b"])
     assert options.max_tokens == 5 and options.stop == ("a", "b") and not options.greedy
+    numbers = Options(max_tokens=np.int64(5), temperature=np.float32(0.5), top_p=np.float16(0.5), seed=np.uint8(3))
+    values = (numbers.max_tokens, numbers.temperature, numbers.top_p, numbers.seed)
+    assert [type(value) for value in values] == [int, float, float, int]  # what every library takes
     assert Options().greedy and Options(temperature=1e-30).greedy
 
 

@@ -6,7 +6,6 @@ Standard library only. It knows no SDK, no file and no network: a `Backend` is a
 from __future__ import annotations
 
 import math
-import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from utils.errors import *  # noqa: F403 - the errors belong to the core; a file of their own keeps both short
 from utils.errors import BackendError, BadInput
+from utils.values import check_json, finite, whole
 
 Source = Literal["pocket", "live", "recorded"]
 Mode = Literal["auto", "offline", "live"]
@@ -51,10 +51,10 @@ class Options:
     def __post_init__(self) -> None:
         stops = isinstance(self.stop, list | tuple) and all(isinstance(text, str) and text for text in self.stop)
         rules = {
-            "max_tokens": (_whole(self.max_tokens) and self.max_tokens >= 1, "a whole number, 1 or more"),
-            "temperature": (_finite(self.temperature) and 0 <= self.temperature <= 100, "a number from 0 to 100"),
-            "top_p": (_finite(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
-            "seed": (_whole(self.seed) and 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647"),
+            "max_tokens": (whole(self.max_tokens) and self.max_tokens >= 1, "a whole number, 1 or more"),
+            "temperature": (finite(self.temperature) and 0 <= self.temperature <= 100, "a number from 0 to 100"),
+            "top_p": (finite(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
+            "seed": (whole(self.seed) and 0 <= self.seed < 2**31, "a whole number from 0 to 2147483647"),
             "stop": (stops, "a tuple of texts, none of them empty"),
             "schema": (self.schema is None or isinstance(self.schema, dict), "a dict or None"),
             "logprobs": (isinstance(self.logprobs, bool), "True or False"),
@@ -62,23 +62,16 @@ class Options:
         for name, (good, allowed) in rules.items():
             if not good:
                 raise BadInput(f"{name} is {getattr(self, name)!r}, but it must be {allowed}.")
-        object.__setattr__(self, "stop", tuple(self.stop))
+        plain = {"max_tokens": int, "temperature": float, "top_p": float, "seed": int, "stop": tuple}
+        for name, kind in plain.items():  # numpy's numbers as well: not every library takes them
+            object.__setattr__(self, name, kind(getattr(self, name)))
+        check_json("stop", self.stop)
+        check_json("schema", self.schema)
 
     @property
     def greedy(self) -> bool:
         """Below 0.01 a softmax is one-hot in float32 (or overflows), so that counts as 0."""
         return self.temperature < 0.01
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _finite(value: object) -> bool:
-    try:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number of 400 digits
-        return False
 
 
 @dataclass(frozen=True, slots=True)

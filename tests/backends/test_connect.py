@@ -2,6 +2,7 @@ import socket
 import sys
 
 import pytest
+from loopback import KEYS, VARIABLES, WIRES, FaultServer, answer, head
 
 from utils import Options, catalog, complete, connect, pocket, routes
 from utils.errors import BadInput, BadModel, NotInstalled
@@ -19,6 +20,19 @@ def test_an_unknown_route_is_named_with_the_known_ones(route, hint):
     with pytest.raises(BadInput) as caught:
         connect(route)
     assert str(caught.value) == f"There is no route {route!r}. {hint}"
+
+
+@pytest.mark.parametrize("route", [None, 5, ["onnx"], {}])
+def test_what_is_no_route_at_all_is_refused(route):
+    with pytest.raises(BadInput, match=r"^There is no route .*(There are: |Did you mean .)onnx"):
+        connect(route)
+
+
+@pytest.mark.parametrize("model", [5, b"pocket-phi-3-mini", ["pocket-phi-3-mini"]])
+def test_what_is_no_model_at_all_is_refused(model):
+    for route in ("onnx", "nim"):
+        with pytest.raises(BadInput, match=r"^A model is a name or a folder, not "):
+            connect(route, model)
 
 
 def test_an_unknown_mode_is_named_with_where_it_came_from(monkeypatch):
@@ -44,6 +58,11 @@ def test_a_setting_that_only_some_routes_have():
         connect("ollama", mode="offline", num_ctxt=2048)
     with pytest.raises(BadInput, match="OpenVINO finds no NPU"):
         connect("openvino", mode="offline", device="npu")
+    for wrong in ("abc", -1, 0, 1.5, True):
+        with pytest.raises(BadInput, match=r"^num_ctx is .*, but it must be a whole number, 1 or more\.$"):
+            connect("ollama", mode="offline", num_ctx=wrong)
+        with pytest.raises(BadInput, match=r"^slots is .*, but it must be a whole number, 1 or more\.$"):
+            connect("llama.cpp", mode="offline", slots=wrong)
     backend = connect("ollama", mode="offline", num_ctx=2048, keep_alive="1m")
     assert (backend.num_ctx, backend.keep_alive) == (2048, "1m")
     backend.close()
@@ -83,14 +102,24 @@ def test_missing_weights_are_said_by_every_route(monkeypatch, tmp_path, route):
         connect(route, mode="offline")
 
 
-@pytest.mark.parametrize("route", ["onnx", "transformers"])
+OURSELVES = {"llama.cpp", "ollama", "nim", "github-models", "foundry"}  # these talk to a server on this machine
+
+
+@pytest.mark.parametrize("route", routes())
 def test_offline_means_that_no_connection_is_tried(monkeypatch, route):
-    def refuse(*arguments):
-        raise AssertionError(f"a connection was tried: {arguments}")
+    def guarded(real):
+        def guard(*arguments, **named):
+            here = str(arguments).count("127.0.0.1") and route in OURSELVES
+            assert here, f"a connection was tried: {arguments}"
+            return real(*arguments, **named)
+
+        return guard
 
     for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+    monkeypatch.setattr(socket, "getaddrinfo", guarded(socket.getaddrinfo))
+    for key in KEYS.values():
+        monkeypatch.setenv(key, "nvapi-x")  # a key changes nothing
     backend = connect(route, mode="offline")
     assert complete(backend, "What is an SLM?", Options(max_tokens=5)).source == "pocket"
     backend.close()
@@ -107,3 +136,35 @@ def test_routes_are_those_whose_packages_are_here(monkeypatch):
 def test_one_cell_asks_every_route():
     answers = {complete(connect(route, mode="offline"), "What does SLM mean?").text for route in routes()}
     assert len(answers) == 1
+
+
+def test_the_same_cell_needs_neither_mode_nor_network(monkeypatch, tmp_path):
+    """As it stands in a notebook; nothing is set, and no name can be looked up."""
+
+    def no_network(host, *arguments, **named):
+        if host not in ("127.0.0.1", "localhost"):
+            raise socket.gaierror("Temporary failure in name resolution")
+        return found(host, *arguments, **named)
+
+    found = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.delenv("SLM_MODE")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")  # whoever runs the tests may run Ollama
+    answers = [complete(connect(route), "What does SLM mean?") for route in routes()]
+    assert len({answer.text for answer in answers}) == 1 and {answer.badge for answer in answers} == {"POCKET"}
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: f"{wire.route} {wire.client or ''}".strip())
+def test_the_same_cell_calls_a_service_where_a_key_exists(monkeypatch, wire):
+    listing = head(200, "application/json") + b'{"models": [{"name": "phi3.5:latest"}]}'
+    server = FaultServer([answer(wire, "Hi")], listing)
+    monkeypatch.delenv("SLM_MODE")
+    monkeypatch.setenv(VARIABLES[wire.route], server.url)
+    monkeypatch.setenv(KEYS[wire.route], "Secret-1")
+    backend = connect(wire.route, client=wire.client)
+    result = complete(backend, "What does SLM mean?")
+    assert (result.badge, result.text) == ("LIVE", "Hi")
+    assert "Secret-1" in str(server.requests[0].headers)
+    backend.close()
+    server.close()

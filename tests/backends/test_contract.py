@@ -239,6 +239,20 @@ def test_a_closed_backend_says_so(route):
         complete(backend, QUESTION)
 
 
+@pytest.mark.parametrize("route", LOCAL)
+def test_an_answer_ends_in_words_where_its_backend_was_closed(route, capfd):
+    backend = connected(route)
+    stream = backend.stream(asked(QUESTION), Options(max_tokens=100))
+    assert next(stream).text
+    backend.close()
+    with pytest.raises(BackendError, match=r"^This backend is closed\. Call connect\(\) again\.$"):
+        next(stream)
+    with pytest.raises(BackendError, match=r"^This backend is closed\. Call connect\(\) again\.$"):
+        list(backend.stream_ids([5, 6], Options()))
+    del stream
+    assert "leak" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_connecting_again_and_again_costs_no_memory(route):
     def once():

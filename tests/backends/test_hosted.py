@@ -10,7 +10,7 @@ from loopback import FaultServer, head
 
 from utils import catalog, connect
 from utils.backends import address, images
-from utils.errors import BadInput, UnknownModel
+from utils.errors import BadInput, Retired, UnknownModel
 
 MODEL = "pocket-phi-3-mini"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -111,6 +111,26 @@ def test_what_is_no_http_at_all_is_no_ollama(monkeypatch):
     monkeypatch.setenv("OLLAMA_HOST", server.url)
     assert connect("ollama", "phi-3.5-mini", mode="auto").source == "pocket"
     server.close()
+
+
+@pytest.mark.parametrize("name", ["phi-3.5-moe", "phi-3.5-vision", "phi-4-mini", "my-own"])
+def test_a_deployment_may_have_any_name(monkeypatch, name):
+    known = {"phi-4-mini": "Phi-4-mini-instruct"}.get(name, name)
+    if name != "my-own":
+        assert connect("foundry", name, mode="auto").source == "pocket"
+    monkeypatch.setattr(address, "reachable", lambda url: True)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", "https://x.services.ai.azure.com/models")
+    backend = connect("foundry", name, mode="live")
+    assert (backend.model, backend.address.id, backend.source) == (name, known, "live")
+
+
+def test_a_service_that_is_closed_says_so_and_what_to_use_instead(monkeypatch):
+    for key in ("", "ghp_x"):
+        monkeypatch.setenv("GITHUB_TOKEN", key)
+        with pytest.raises(Retired, match=r"switched off\. GitHub closed .* on 2026-07-30\. Use the route"):
+            connect("github-models", mode="live")
+        assert connect("github-models", mode="auto").source == "pocket"
 
 
 def test_a_server_of_ones_own_needs_no_key(monkeypatch):

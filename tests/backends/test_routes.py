@@ -229,6 +229,25 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("route", ["transformers", "onnx", "llama.cpp", "openvino", *MLX])
+def test_36_code_beside_a_model_that_the_library_knows_is_not_run_either(tmp_path, route):
+    """As in Microsoft's own repositories of Phi-3.5; MLX has a name of its own for such a file."""
+    folder = shutil.copytree(pocket.folder(MODEL), tmp_path / "with-code")
+    names = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model", "AutoTokenizer": ["mine.Tokens", None]}
+    for file in ("config.json", "tokenizer_config.json"):
+        settings = json.loads((folder / file).read_bytes())
+        mlx = {"model_file": "mine.py"} if route == "mlx" and file == "config.json" else {}
+        (folder / file).write_text(json.dumps(settings | {"auto_map": names} | mlx))
+    (folder / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    if route == "mlx":
+        with pytest.raises(BadModel, match="with-code cannot be loaded: "):
+            connect(route, folder)
+    else:
+        with closing(connect(route, folder)) as backend:
+            assert complete(backend, QUESTION, Options(max_tokens=5)).tokens == 5
+    assert not (tmp_path / "ran").exists()
+
+
 def test_broken_utf8_from_the_model_is_shown_and_nothing_after_it_is_lost():
     """Ids that spell half a mountain and then a word; ONNX Runtime GenAI's own decoder drops the word."""
     from tokenizers import Tokenizer

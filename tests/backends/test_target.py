@@ -177,6 +177,21 @@ def test_a_large_folder_is_not_called_a_pocket_model(tmp_path):
     assert target("transformers", str(tmp_path), "auto").source == "live"
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300 + "/y", "~nobody-of-that-name/model"])
+def test_a_name_that_no_file_can_have_is_an_unknown_model(name):
+    with pytest.raises(UnknownModel, match=r"^There is no model .* that can be read") as caught:
+        target("onnx", name, "auto")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("route", ["onnx", "transformers", "mlx", "openvino"])
+def test_a_gguf_file_is_for_llama_cpp(tmp_path, route):
+    (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+    with pytest.raises(Unsupported, match=rf"mine\.gguf is a GGUF file, which the route {route} cannot read\. Use"):
+        target(route, str(tmp_path / "mine.gguf"), "auto")
+    assert target("llama.cpp", str(tmp_path / "mine.gguf"), "auto").folder.name == "mine.gguf"
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.gguf", "openvino_model.bin"])
 def test_37_a_link_out_of_a_folder_is_refused_in_every_format(tmp_path, name):
     folder = tmp_path / "mine"

@@ -117,6 +117,19 @@ def test_a_name_may_say_the_precision(name, dtype):
     backend.close()
 
 
+def test_a_tag_for_pictures_is_plain_text_to_a_model_that_does_not_see():
+    backend = connect("transformers", mode="offline")
+    assert complete(backend, "What does <|image_1|> mean?", Options(max_tokens=5)).tokens == 5
+    backend.close()
+
+
+@pytest.mark.parametrize("device", [5, object()])
+def test_a_device_is_a_name(device):
+    for route in ("transformers", "openvino"):
+        with pytest.raises(BadInput, match="finds no "):
+            connect(route, mode="offline", device=device)
+
+
 @pytest.mark.parametrize(
     ("device", "said"),
     [("abacus", "PyTorch finds no abacus on this machine"), ("cpu:x", "'cpu:x' is no device")],

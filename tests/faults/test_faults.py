@@ -1,6 +1,7 @@
 """What may go wrong between a client library and a server: each case of it, done to each library over a real socket."""
 
 import json
+import random
 import threading
 import time
 import traceback
@@ -86,10 +87,34 @@ def test_a_healthy_answer(served, wire):
     assert KEY not in repr(backend) + repr(backend.address)
 
 
+@pytest.mark.parametrize("wire", ["ollama"])
+def test_what_only_ollama_has_is_sent(served, wire):
+    _, server = served(answer(wire, "Hi"))
+    backend = connect("ollama", MODEL, mode="live", num_ctx=64, keep_alive="1m")
+    complete(backend, "Hello!")
+    sent = json.loads(server.requests[0].body)
+    assert sent["options"]["num_ctx"] == 64 and sent["keep_alive"] == "1m"
+    backend.close()
+
+
+@pytest.mark.parametrize("wire", ["openai"])
+def test_a_picture_that_is_too_large_for_the_service_is_not_sent(served, wire):
+    backend, server = served(answer(wire, "A hut."))
+    for size, sent in ((1000, True), (140_000, False)):
+        picture = {"type": "image", "image": b"\x89PNG\r\n\x1a\n" + bytes(size)}
+        question = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}]
+        if sent:
+            assert complete(backend, question).text == "A hut."
+            continue
+        with fails(BadInput, r"takes 186,\d\d\d characters, but this service takes 180,000"):
+            complete(backend, question)
+    assert len(server.requests) == 1
+
+
 # ---- keys and HTTP
 
 
-@pytest.mark.parametrize("route", ["nim", "github-models"])
+@pytest.mark.parametrize("route", ["nim"])
 def test_1_no_key(route):
     with fails(KeyProblem, rf"set {KEYS[route]} .*or use mode 'offline'"):
         connect(route, mode="live")
@@ -243,6 +268,25 @@ def test_11_12_three_tries_at_most(served, wire, status, kind):
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("wire", ["openai"])
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [(None, [0.25, 0.5], [0.5, 1.0]), (0, [0.25, 0.5], [0.5, 1.0]), (0.9, [0.9, 0.9], [1.1, 1.1])],
+)
+def test_12_the_waits_grow_are_jittered_and_never_shorter_than_asked(served, wire, monkeypatch, asked, least, most):
+    monkeypatch.setattr(hosted.random, "uniform", random.Random(1).uniform)
+    waits = []
+    monkeypatch.setattr(hosted.time, "sleep", waits.append)
+    fields = {} if asked is None else {"retry_after": asked}
+    backend, _ = served(error(wire, 503, "busy", **fields))
+    for _ in range(5):
+        with fails(NotRunning, "out of order"):
+            complete(backend, "Hello!")
+    pairs = list(zip(waits[::2], waits[1::2], strict=True))
+    assert len(pairs) == 5 and len(set(pairs)) == 5
+    assert all(least[n] <= pair[n] <= most[n] for pair in pairs for n in (0, 1))
+
+
 def test_12_a_server_that_recovers(served, wire):
     backend, server = served(error(wire, 503, "busy"), answer(wire, "Hi"))
     assert complete(backend, "Hello!").text == "Hi" and len(server.requests) == 2
@@ -295,13 +339,17 @@ def hang(*arguments, **named):
     raise OSError
 
 
-def test_16_no_network(monkeypatch):
+@pytest.mark.parametrize("route", VARIABLES)
+def test_16_no_network(monkeypatch, route):
     monkeypatch.setattr(probe.socket, "create_connection", hang)
-    monkeypatch.setenv("NVIDIA_API_KEY", KEY)
+    monkeypatch.setenv(KEYS[route], KEY)
+    if route != "nim":  # it has an address of its own
+        monkeypatch.setenv(VARIABLES[route], "https://service.example.org/v1")
+    connect(route, "pocket-phi-3-mini", mode="offline").close()  # the course server is there already
     before = time.monotonic()
-    assert connect("nim", mode="auto").source == "pocket"
-    with fails(NotRunning, "Is the network there"):
-        connect("nim", mode="live")
+    assert connect(route, mode="auto").source == "pocket"
+    with fails(NotRunning, "Is the network there|ollama serve"):
+        connect(route, mode="live")
     assert time.monotonic() - before < 4
 
 
@@ -580,6 +628,8 @@ def test_29_a_proxy_is_not_asked_for_this_machine(served, wire):
         ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
         ("[::1]:8080", "http://[::1]:8080"),
         ("::1", "http://[::1]:11434"),
+        (":5000", "http://127.0.0.1:5000"),
+        ("https://x.example/models/chat/completions?api-version=1", "https://x.example/models"),
         ("https://ollama.example.org/base/", "https://ollama.example.org/base"),
     ],
 )

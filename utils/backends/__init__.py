@@ -42,8 +42,10 @@ def connect(
     Raises BackendError.
     """
     routes = catalog.load().routes
-    if route not in routes:
-        raise BadInput(f"There is no route {route!r}. {suggest(route, list(routes))}")
+    if not isinstance(route, str) or route not in routes:
+        raise BadInput(f"There is no route {route!r:.80}. {suggest(str(route), list(routes))}")
+    if not isinstance(model, str | os.PathLike | None):
+        raise BadInput(f"A model is a name or a folder, not {model!r:.80}.")
     row = routes[route]
     wanted, chosen = None if model is None else os.fspath(model), _mode(mode)
     target = _address(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)

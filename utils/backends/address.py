@@ -6,6 +6,7 @@ What `target.py` is for runtimes in this process, this is for servers. It asks w
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ from utils.backends.probe import is_loopback, reachable
 from utils.backends.target import suggest
 from utils.catalog import Model, Route
 from utils.core import Mode, Source
-from utils.errors import BadInput, KeyProblem, NotRunning, UnknownModel
+from utils.errors import BadInput, KeyProblem, NotRunning, Retired, UnknownModel
 
 if TYPE_CHECKING:
     from utils.server import Server
@@ -66,7 +67,8 @@ def _row(route: Route, name: str) -> Model | None:
     """The catalogue's row, None for a model that only the server knows. Raises UnknownModel."""
     models = catalog.load().models
     row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
-    if row is not None and row.kind == "real" and route.name not in row.ids:
+    theirs = route.endpoint is not None  # else deployments, which have whatever names they were given
+    if row is not None and row.kind == "real" and route.name not in row.ids and theirs:
         names = [m.name for m in models.values() if m.kind == "pocket" or route.name in m.ids]
         raise UnknownModel(f"The route {route.name} has no {name}. {suggest(name, names)}")
     return row
@@ -86,6 +88,8 @@ def _course_server() -> Server:
 def _live(route: Route, name: str, row: Model | None) -> Address:
     url = endpoint(route)
     key = key_of(route)
+    if route.status == "retired" and not own_endpoint(route):
+        raise Retired(f"{route.title} has been switched off. {route.instead}")
     if lacks_key(route):
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
@@ -93,7 +97,7 @@ def _live(route: Route, name: str, row: Model | None) -> Address:
         )
     if not reachable(url):
         raise NotRunning(f"{route.title} does not answer at {url}. {route.start or 'Is the network there?'}")
-    shown, known = (row.name, row.ids[route.name]) if row else (name, name)
+    shown, known = (row.name, row.ids.get(route.name, row.name)) if row else (name, name)
     return Address(route=route, model=shown, source="live", id=known, url=url, key=key)
 
 
@@ -152,6 +156,8 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     if "@" in text:
         raise BadInput(f"{name} holds a user name or a password (something before an @), which is not sent. Remove it.")
     wrong = BadInput(f"{name} is {text!r:.100}, which is no address. Write it like http://127.0.0.1:11434.")
+    if re.fullmatch(r":\d+", text):  # a port alone, as Ollama itself takes it
+        text = f"127.0.0.1{text}"
     if "://" not in text:
         bare = text.count(":") > 1 and "[" not in text  # an IPv6 address without its brackets
         text = f"http://[{text}]" if bare else f"http://{text}"
@@ -167,7 +173,8 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     if chosen is None and parts.scheme == "http" and "://" not in given:
         chosen = port
     shown = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, parts.path.rstrip("/"), "", ""))
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")  # some pages give the whole address to copy
+    return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, path, "", ""))
 
 
 def _answers(route: Route, name: str, row: Model | None) -> bool:

@@ -25,6 +25,7 @@ from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, Unsuppo
 
 Chunks: TypeAlias = Generator[Chunk, None, None]
 TRIES = 3
+BACKOFF_S = 0.5  # before another try, twice that before the third; jittered, so that not all come back at once
 CONNECT_S = 10.0
 OFFERS_S = 5.0
 
@@ -110,7 +111,7 @@ class HostedBackend(ABC):
             if answer.text or wait is None or attempt == TRIES:
                 failure.partial = answer.text
                 raise failure  # here and not above: no SDK error, with its request and its key, hangs on it
-            time.sleep(wait * random.uniform(0.5, 1.0) * attempt if wait < 1 else wait + random.uniform(0.0, 0.2))
+            time.sleep(wait + random.uniform(0.0, 0.2) if wait else BACKOFF_S * random.uniform(0.5, 1.0) * attempt)
 
     def _failure(self, error: Exception, watch: Watch, text: str) -> tuple[BackendError, float | None]:
         """Our error for it, and after how many seconds to try again (None: not)."""

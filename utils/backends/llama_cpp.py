@@ -27,6 +27,7 @@ from utils.backends.target import Target
 from utils.core import Message, Options
 from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import TAG, export
+from utils.values import count
 
 SLOTS = 2  # answers at the same time
 LONGEST = 8192  # tokens of context that are reserved at most: the 131,072 of Phi-3.5-mini would take 50 GB
@@ -40,6 +41,7 @@ class LlamaCppBackend(LocalBackend):
 
     def __init__(self, target: Target, *, slots: int = SLOTS) -> None:
         super().__init__(target)
+        slots = count("slots", slots)
         (file, eyes), rooms = (
             _files(target),
             slots if target.source == "pocket" else 1,

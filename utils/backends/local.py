@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, cast
 
 from utils.backends import images
@@ -109,10 +109,25 @@ class LocalBackend(ABC):
         return self._tokens(turns(self, [{"role": "user", "content": text}])[0]["content"])
 
     def _answer(self, ids: list[int], options: Options, shown: Any = None) -> Iterator[Chunk]:
+        refuse_closed(self)
         text = Text(self._step(), self._whole, options.stop)
         logprobs: list[float] | None = [] if options.logprobs else None
         seen: dict[str, Any] = {"pictures": shown} if shown else {}
-        return chunks(self.generate(ids, options, logprobs, **seen), text, self.ends, len(ids), logprobs)
+        tokens = self._while_open(self.generate(ids, options, logprobs, **seen))
+        return chunks(tokens, text, self.ends, len(ids), logprobs)
+
+    def _while_open(self, tokens: Iterator[int]) -> Iterator[int]:
+        """The same tokens; what a runtime does without its model is not for the reader. Raises BackendError."""
+        try:
+            for token in tokens:
+                yield token
+                refuse_closed(self)
+        except Exception:
+            refuse_closed(self)
+            raise
+        finally:
+            if isinstance(tokens, Generator):  # at once: an error keeps all that hangs on it
+                tokens.close()
 
     def close(self) -> None:
         """Frees the model. May be called twice."""
@@ -139,6 +154,12 @@ class TokenizersBackend(LocalBackend):
         return cast(str, self._fast.decode(ids))
 
 
+def refuse_closed(backend: LocalBackend) -> None:
+    """Raises BackendError."""
+    if backend.closed:
+        raise BackendError("This backend is closed. Call connect() again.") from None
+
+
 def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, str]]:
     """The messages as role and text, ready for a chat template.
 
@@ -146,8 +167,7 @@ def turns(backend: LocalBackend, messages: Sequence[Message]) -> list[dict[str, 
     picture that the model cannot see; TooLong for what no tokenizer could squeeze into the context, before seconds go
     into cutting it up; BackendError when the backend is closed.
     """
-    if backend.closed:
-        raise BackendError("This backend is closed. Call connect() again.")
+    refuse_closed(backend)
     flat, count = [], 0
     for message in as_messages(messages):
         text = ""

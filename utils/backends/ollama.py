@@ -16,6 +16,7 @@ from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
 from utils.core import Chunk, Message, Options
+from utils.values import count
 
 NUM_CTX = 4096  # what Ollama takes when nobody says: tokens of prompt and answer together
 CHARACTERS = 4  # of English text, for each token
@@ -31,7 +32,7 @@ class OllamaBackend(HostedBackend):
 
     def __init__(self, address: Address, *, keep_alive: str | float | None = None, num_ctx: int | None = None) -> None:
         super().__init__(address)
-        self.keep_alive, self.num_ctx = keep_alive, num_ctx
+        self.keep_alive, self.num_ctx = keep_alive, None if num_ctx is None else count("num_ctx", num_ctx)
         self._hook = Hook()
         self.client = ollama.Client(
             address.url,

@@ -76,20 +76,25 @@ class OpenVinoBackend(TokenizersBackend):
             raise BackendError(f"OpenVINO GenAI could not go on: {str(error)[:200]}") from None
 
     def _made(self, ids: ov.Tensor, config: Any, logprobs: list[float] | None) -> Iterator[int]:
-        handle = self._pipeline.add_request(next(self._numbers), ids, config)
+        pipeline = self._pipeline  # it outlives close(): one that goes with an answer half made complains on stderr
+        handle = pipeline.add_request(next(self._numbers), ids, config)
         try:
             while handle.get_status() == genai.GenerationStatus.RUNNING or handle.can_read():
                 if not handle.can_read():
                     with self._stepping:  # a step makes a token for every answer that is being made
                         if not handle.can_read():
-                            self._pipeline.step()
+                            pipeline.step()
                     continue
                 for output in handle.read().values():
                     if logprobs is not None:
                         logprobs += output.generated_log_probs
                     yield from output.generated_ids
         finally:
-            handle.stop()
+            if handle.get_status() == genai.GenerationStatus.RUNNING:
+                handle.stop()
+                if self._stepping.acquire(blocking=False):  # else the one who steps now lets go of it
+                    pipeline.step()
+                    self._stepping.release()
 
     def _config(self, limit: int, options: Options) -> genai.GenerationConfig:
         config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self.ends), rng_seed=options.seed)
@@ -154,7 +159,7 @@ def load(target: Target, *, device: str | None = None) -> OpenVinoBackend:
 
 
 def _device(given: str | None) -> str:
-    wanted = (given or catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
+    wanted = str(given or catalog.variable("OPENVINO_DEVICE") or "CPU").upper()
     known = {name.partition(".")[0] for name in ov.Core().available_devices}
     if wanted.partition(".")[0] not in known:
         raise BadInput(

@@ -39,7 +39,10 @@ def resolve(route: Route, wanted: str | None, mode: Mode) -> Target:
     models = catalog.load().models
     row = models.get(name) or next((m for m in models.values() if m.ids.get(route.name) == name), None)
     if row is None:
-        return _from_hub(name, mode, precision) or _own_folder(route, name, precision)
+        try:
+            return _from_hub(name, mode, precision) or _own_folder(route, name, precision)
+        except (OSError, RuntimeError) as error:  # a name that is too long, the home folder of nobody, no permission
+            raise UnknownModel(f"There is no model {name!r:.80} that can be read ({error!s:.80}).") from None
     if row.kind == "pocket":
         if mode == "live":
             raise BadInput(f"{name} is a pocket model, but mode 'live' means the real thing. Name a real model.")
@@ -110,6 +113,8 @@ def _own_folder(route: Route, name: str, precision: str) -> Target:
         raise UnknownModel(f"There is no model {name!r}. {suggest(name, _names(route))}")
     if folder.is_dir():
         weights.check_links(folder)
+    elif route.name != "llama.cpp":
+        raise Unsupported(f"{name} is a GGUF file, which the route {route.name} cannot read. Use the route llama.cpp.")
     found = [folder] if folder.is_file() else [file for pattern in WEIGHTS for file in folder.glob(pattern)]
     files = [file for file in found if file.is_file()]  # a link may lead nowhere
     weights.check_fetched(files)

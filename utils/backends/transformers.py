@@ -70,10 +70,10 @@ class TransformersBackend(TokenizersBackend):
         return str(self._tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
 
     def _tokens(self, text: str) -> list[int]:
-        """With the ids that stand for a picture in the place of its tag."""
+        """With the ids that stand for a picture in the place of its tag, where the model sees."""
+        if not self.sees:
+            return super()._tokens(text)
         first, *others = (super(TransformersBackend, self)._tokens(piece) for piece in TAG.split(text))
-        if not others:
-            return first
         patches = [self._model.config.image_token_id] * self._model.config.image_seq_length
         return [*first, *(i for piece in others for i in (*patches, *piece))]
 
@@ -128,7 +128,7 @@ class TransformersBackend(TokenizersBackend):
 def _device(given: str | None, pocket: bool) -> torch.device:
     gpu = torch.accelerator.current_accelerator(check_available=True)
     known = {"cpu", *([gpu.type] if gpu else [])}
-    wanted = given or catalog.variable("TORCH_DEVICE") or (gpu.type if gpu and not pocket else "cpu")
+    wanted = str(given or catalog.variable("TORCH_DEVICE") or (gpu.type if gpu and not pocket else "cpu"))
     if wanted.partition(":")[0] not in known:
         raise BadInput(f"PyTorch finds no {wanted} on this machine, only {', '.join(sorted(known))}: see TORCH_DEVICE.")
     try:

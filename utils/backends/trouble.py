@@ -45,11 +45,11 @@ class Trouble:
 
     @property
     def wait_s(self) -> float | None:
-        """Seconds until another try makes sense; None: never, or later than anyone likes to wait."""
+        """Seconds until another try, as the server says, else 0; None: never, or later than anyone likes to wait."""
         if self.status not in BUSY:
             return None
         after = _seconds(self.retry_after)
-        return 0.5 if after is None else after if after <= PATIENCE_S else None
+        return 0.0 if after is None else after if after <= PATIENCE_S else None
 
 
 def explain(
