@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from utils.errors import BadInput
+from utils.errors import BadInput, TooLong
 from utils.server.template import conversation, render
 
 
@@ -46,3 +48,25 @@ def test_each_exchange_stands_in_the_template_and_the_last_waits_for_its_answer(
         {"role": "user", "content": [{"type": "text", "text": "two"}]},
     ]
     assert conversation(template, talk) == "S:short U:one A:1.U:two A:"
+
+
+@pytest.mark.parametrize(
+    "template", ["{{" + " " * 19_000, "{{" * 9_000, "{{- if .Prompt -}}" * 1_000, " " * 19_000 + "{{-"]
+)
+def test_no_template_takes_long(template):
+    began = time.process_time()
+    try:
+        render(template, {"System": "s", "Prompt": "p"})
+    except BadInput as error:
+        assert "lacks an {{ end }}" in str(error)
+    assert time.process_time() - began < 1
+
+
+def test_neither_a_template_nor_what_it_makes_is_too_long():
+    with pytest.raises(BadInput, match="20,001 characters long"):
+        render("x" * 20_001, {})
+    with pytest.raises(TooLong, match="more than 20,000,000 characters"):
+        render("{{ .Prompt }}" * 1_000, {"Prompt": "x" * 1_000_000})
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}] * 2_000
+    with pytest.raises(TooLong, match="more than 20,000,000 characters"):
+        conversation("x" * 20_000, turns)

@@ -12,13 +12,14 @@ from starlette.responses import JSONResponse, Response
 
 from utils.errors import BackendError
 from utils.server import openai
-from utils.server.wire import messages, read, status
+from utils.server.openai_requests import Chat
+from utils.server.wire import messages, read, said, status
 
 
 async def chat(request: Request) -> Response:
     """POST /chat/completions."""
     engine = request.app.state.engine
-    body = await read(request, openai.Chat)
+    body = await read(request, Chat)
     return await openai.reply(engine, body.job(engine, usage=True, messages=messages(body.messages)), n=body.choices)
 
 
@@ -30,4 +31,4 @@ async def info(request: Request) -> Response:
 
 def error_body(error: BackendError) -> dict[str, Any]:
     """An error as Azure shapes it."""
-    return {"error": {"code": type(error).__name__, "message": str(error), "status": status(error)}}
+    return {"error": {"code": type(error).__name__, "message": said(error), "status": status(error)}}

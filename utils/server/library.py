@@ -5,26 +5,31 @@ A made model is a name, a system prompt and some settings over one of the given 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from utils.errors import BadInput, UnknownModel
 
 NAME_LENGTH = 100  # characters
+NAME = re.compile(r"(?:\w[\w.-]*/){0,2}\w[\w.-]*(?::\w[\w.-]*)?")  # as Ollama's: owner/name:tag
 MADE = 200  # models that learners may make on one server
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A name and what it stands for. `settings` are defaults for fields of `Options`."""
+    """A name and what it stands for. `settings` are defaults for fields of `Options`, `parameters` what a Modelfile
+    said, in Ollama's own names."""
 
     name: str
     base: str
     system: str = ""
     template: str = ""  # in place of the model's own chat template
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     made: float = field(default_factory=time.time)  # seconds since 1970
 
 
@@ -50,7 +55,14 @@ class Library:
         return entry
 
     def make(
-        self, name: str, source: str, *, system: str | None = None, template: str | None = None, **settings: Any
+        self,
+        name: str,
+        source: str,
+        *,
+        system: str | None = None,
+        template: str | None = None,
+        parameters: Mapping[str, Any] = MappingProxyType({}),
+        **settings: Any,
     ) -> Entry:
         """A new name over `source`, which may be a made model itself; what is None stays as it is there.
 
@@ -59,13 +71,19 @@ class Library:
         known, under = name.removesuffix(":latest"), self.find(source)
         if not known or len(known) > NAME_LENGTH or not known.isprintable():
             raise BadInput(f"A model's name has 1 to {NAME_LENGTH} printable characters.")
+        if not NAME.fullmatch(known):
+            raise BadInput(
+                "A model's name is made of letters, digits, - _ and ., such as hut-help or mara/hut-help:v2."
+            )
         if known in self._given:
             raise BadInput(f"{known} is one of the given models. Choose another name.")
         if known not in self._made and len(self._made) >= MADE:
             raise BadInput(f"There are {MADE} made models already. Delete one.")
         given = {"system": system, "template": template}
         changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        entry = replace(under, name=known, settings={**under.settings, **settings}, made=time.time(), **changed)
+        changed["settings"] = {**under.settings, **settings}
+        changed["parameters"] = {**under.parameters, **parameters}
+        entry = replace(under, name=known, made=time.time(), **changed)
         self._made[known] = entry
         return entry
 

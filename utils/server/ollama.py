@@ -1,19 +1,17 @@
 """Ollama's wire format: newline-delimited JSON, durations in nanoseconds.
 
 https://docs.ollama.com/api. The course server is not Ollama: it offers pocket models and what is made of them.
-`ollama_library.py` has the addresses that list and change models.
+What a request may say, `ollama_requests.py` knows; `ollama_library.py` has the addresses that list and change models.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -21,89 +19,10 @@ from utils.core import Chunk, Message, Part
 from utils.errors import BackendError, BadInput, Unsupported
 from utils.server.engine import Engine
 from utils.server.job import Job
-from utils.server.wire import Body, options, read, refuse, scored, started
+from utils.server.ollama_requests import Asked, Chat, Generate, seconds
+from utils.server.wire import read, said, scored, started
 
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-AGES = 1e9  # seconds; longer is for ever
-NAMES = {"num_predict": "max_tokens"}  # Ollama's name for a setting -> ours, where they differ
-SETTINGS = ("num_predict", "temperature", "top_p", "seed", "stop")
 Shape = Callable[[str], dict[str, Any]]
-
-
-class Turn(Body):
-    """A message; pictures are base64 texts beside it."""
-
-    role: str
-    content: str = ""
-    images: list[str] | None = None
-
-
-class Asked(Body):
-    """What requests for text have in common."""
-
-    model: str
-    stream: bool = True
-    format: str | dict[str, Any] | None = None
-    options: dict[str, Any] | None = None
-    keep_alive: float | str | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    tools: list[Any] | None = None
-
-    def job(self, engine: Engine, **what: Any) -> Job:
-        """The same for the engine. Raises BadInput."""
-        refuse(self, "tools")
-        entry = engine.library.find(self.model)
-        schema = {"type": "object"} if self.format == "json" else self.format or None
-        if isinstance(schema, str):
-            raise BadInput('format: "json" or a JSON schema.')
-        if self.top_logprobs:
-            raise Unsupported("The course server gives no top_logprobs, only those of the tokens themselves.")
-        given = {**settings(self.options or {}), "schema": schema, "logprobs": bool(self.logprobs)}
-        chosen = options(given, entry.settings, temperature=0.8)
-        return Job(entry=entry, options=chosen, stream=self.stream, **what)
-
-
-class Chat(Asked):
-    """POST /api/chat."""
-
-    messages: list[Turn] = Field(default_factory=list)
-
-
-class Generate(Asked):
-    """POST /api/generate: one prompt, in the chat template unless it is `raw`."""
-
-    prompt: str = ""
-    system: str | None = None
-    template: str | None = None
-    images: list[str] | None = None
-    suffix: str | None = None
-    context: list[int] | None = None
-    raw: bool = False
-
-
-def settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Ollama's options by our names, those that the course server does not know left out. Raises BadInput."""
-    found = {NAMES.get(name, name): given[name] for name in SETTINGS if given.get(name) is not None}
-    limit = found.get("max_tokens")
-    if isinstance(limit, int) and limit < 0:  # as long as the model likes
-        del found["max_tokens"]
-    if not isinstance(found.get("seed", 0), int):
-        raise BadInput("options.seed: a whole number.")
-    return found
-
-
-def seconds(keep_alive: float | str | None) -> float | None:
-    """5, "5m" or "-1" in seconds; below 0 is for ever. Raises BadInput."""
-    if isinstance(keep_alive, float | int):
-        keep_alive = f"{keep_alive:f}"
-    if keep_alive is None:
-        return None
-    found = re.fullmatch(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)?", keep_alive.strip())
-    if not found:
-        raise BadInput(f'keep_alive: seconds or a text like "5m", not {keep_alive!r:.40}.')
-    kept = float(found[1]) * UNITS[found[2] or "s"]
-    return kept if kept < AGES else -1.0
 
 
 def _message(role: str, text: str, pictures: list[str] | None) -> Message:
@@ -236,4 +155,4 @@ def now() -> str:
 
 def error_body(error: BackendError) -> dict[str, Any]:
     """An error as Ollama shapes it."""
-    return {"error": str(error)}
+    return {"error": said(error)}

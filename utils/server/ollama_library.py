@@ -16,13 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from utils.errors import Unsupported
+from utils.errors import BadInput, Unsupported
 from utils.pocket import weights
 from utils.server.engine import Engine
 from utils.server.library import Entry
-from utils.server.ollama import SETTINGS, now, settings
+from utils.server.ollama import now
+from utils.server.ollama_requests import Settings, named, settings
 from utils.server.template import conversation
-from utils.server.wire import Body, options, read
+from utils.server.wire import Body, checked, options, read
 
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
@@ -40,8 +41,8 @@ class Named(Body):
 
     @property
     def which(self) -> str:
-        """The model's name."""
-        return self.model or self.name
+        """The model's name. Raises BadInput for none."""
+        return named(self.model or self.name)
 
 
 class Create(Named):
@@ -54,6 +55,8 @@ class Create(Named):
     files: dict[str, str] | None = None
     adapters: dict[str, str] | None = None
     quantize: str | None = None
+    messages: list[Any] | None = None
+    license: str | list[str] | None = None
 
     model_config = Named.model_config | {"alias_generator": lambda name: name.rstrip("_")}
 
@@ -110,7 +113,7 @@ async def show(request: Request) -> Response:
     can = {"completion": True, "embedding": details["format"] == "safetensors", "vision": "vision_config" in config}
     answer = {
         "modelfile": _modelfile(entry),
-        "parameters": "\n".join(f"{name} {value}" for name, value in _theirs(entry).items()),
+        "parameters": "\n".join(_parameters(entry)),
         "template": entry.template or _template(folder),
         "system": entry.system,
         "details": details,
@@ -121,17 +124,21 @@ async def show(request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def _theirs(entry: Entry) -> dict[str, Any]:
-    """The entry's settings by Ollama's names."""
-    names = {ours: name for name in SETTINGS for ours in settings({name: 1})}
-    return {names.get(ours, ours): value for ours, value in entry.settings.items()}
+def _parameters(entry: Entry) -> list[str]:
+    """As a Modelfile has them, texts in quotation marks."""
+    rows = [
+        (name, one)
+        for name, value in entry.parameters.items()
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    return [f"{name} {json.dumps(one, ensure_ascii=False)}" for name, one in rows]
 
 
 def _modelfile(entry: Entry) -> str:
     lines = [f"FROM {entry.base}"]
     lines += [f'SYSTEM """{entry.system}"""'] if entry.system else []
     lines += [f'TEMPLATE """{entry.template}"""'] if entry.template else []
-    return "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in _theirs(entry).items())])
+    return "\n".join([*lines, *(f"PARAMETER {parameter}" for parameter in _parameters(entry))])
 
 
 def _template(folder: Path) -> str:
@@ -154,9 +161,10 @@ def _details(engine: Engine, entry: Entry) -> dict[str, Any]:
 
 
 def _row(engine: Engine, entry: Entry) -> dict[str, Any]:
+    name = entry.name if ":" in entry.name else f"{entry.name}:latest"
     return {
-        "name": f"{entry.name}:latest",
-        "model": f"{entry.name}:latest",
+        "name": name,
+        "model": name,
         "modified_at": datetime.fromtimestamp(entry.made, UTC).isoformat(),
         "size": sum(file.stat().st_size for file in engine.files(entry.base)),
         "digest": hashlib.sha256(repr(entry).encode()).hexdigest(),
@@ -168,13 +176,19 @@ async def create(request: Request) -> Response:
     """POST /api/create: a new name with a system prompt and settings over a model that is there."""
     engine: Engine = request.app.state.engine
     body = await read(request, Create)
-    if body.files or body.adapters or body.quantize:
+    if body.files or body.adapters or body.quantize or body.messages or body.license:
         raise Unsupported("The course server makes models of FROM, SYSTEM, TEMPLATE and PARAMETER only.")
+    if not body.from_:
+        raise BadInput("from: field required. It names the model that the new one is made of.")
     if body.template:
         conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
-    given = settings(body.parameters or {})
+    parameters = body.parameters or {}
+    if unknown := [name for name in parameters if name not in Settings.model_fields]:
+        raise BadInput(f"parameters: the course server knows no {unknown[0]!r:.40}.")
+    given = settings(checked(Settings, parameters))
     options(given, {})  # as above
-    engine.library.make(body.which, body.from_, system=body.system, template=body.template, **given)
+    said = {"system": body.system, "template": body.template}
+    engine.library.make(body.which, body.from_, parameters=parameters, **said, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 
 

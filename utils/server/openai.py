@@ -1,6 +1,7 @@
 """OpenAI's wire format, which NVIDIA NIM, vLLM, llama.cpp and Azure's newer endpoints speak too.
 
-https://platform.openai.com/docs/api-reference. `azure.py` uses the same shapes at other addresses.
+https://platform.openai.com/docs/api-reference. `azure.py` uses the same shapes at other addresses. What a
+request may say, `openai_requests.py` knows.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -21,95 +21,10 @@ from utils.errors import BackendError, BadInput
 from utils.server.engine import Engine
 from utils.server.job import Job
 from utils.server.library import Entry
-from utils.server.wire import Body, Turn, messages, options, read, refuse, scored, started, status
+from utils.server.openai_requests import CHOICES, Chat, Continue
+from utils.server.wire import messages, read, said, scored, started, status
 
 CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
-ANY_OBJECT = {"type": "object"}
-CHOICES = 16  # answers to one request at most
-
-
-class StreamOptions(Body):
-    """What a stream's end tells."""
-
-    include_usage: bool = False
-
-
-class Schema(Body):
-    """A JSON schema and its name."""
-
-    name: str = "answer"
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")  # `schema` is a method of every Body
-
-
-class Format(Body):
-    """What the answer must look like."""
-
-    type: Literal["text", "json_object", "json_schema"] = "text"
-    json_schema: Schema | None = None
-
-
-class Asked(Body):
-    """What requests for text have in common."""
-
-    model: str = ""
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: int | None = None
-    logprobs: bool | int | None = None
-    top_logprobs: int | None = None
-    response_format: Format | None = None
-    tools: list[Any] | None = None
-    functions: list[Any] | None = None
-    suffix: str | None = None
-
-    def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
-        """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
-        refuse(self, "tools", "functions", "suffix")
-        if self.top_logprobs:
-            raise BadInput("The course server gives no top_logprobs, only those of the tokens themselves.")
-        if not 1 <= self.choices <= CHOICES:
-            raise BadInput(f"n must be a whole number from 1 to {CHOICES}.")
-        entry = engine.library.find(self.model)
-        limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        given = {name: getattr(self, name) for name in ("temperature", "top_p", "seed", "stop")}
-        given |= {"max_tokens": limit, "schema": _schema(self.response_format)}
-        given["logprobs"] = self.logprobs is not None and self.logprobs is not False
-        chosen = options(given, entry.settings)
-        wanted = bool(self.stream_options and self.stream_options.include_usage) if usage is None else usage
-        return Job(entry=entry, options=chosen, stream=self.stream, usage=wanted, **what)
-
-    @property
-    def choices(self) -> int:
-        """How many answers were asked for."""
-        return 1 if self.n is None else self.n
-
-
-class Chat(Asked):
-    """POST /v1/chat/completions."""
-
-    messages: list[Turn]
-
-
-class Continue(Asked):
-    """POST /v1/completions."""
-
-    prompt: str | list[str]
-
-
-def _schema(wanted: Format | None) -> dict[str, Any] | None:
-    if wanted is None or wanted.type == "text":
-        return None
-    if wanted.type == "json_object":
-        return ANY_OBJECT
-    if wanted.json_schema is None or wanted.json_schema.schema_ is None:
-        raise BadInput("response_format.json_schema.schema: field required.")
-    return wanted.json_schema.schema_
 
 
 # How a choice holds its text: in a message, in a piece of a message, or bare.
@@ -220,10 +135,10 @@ def usage(answers: list[Chunk], n: int = 1) -> dict[str, int]:
 
 def error_body(error: BackendError) -> dict[str, Any]:
     """An error as OpenAI shapes it."""
-    kinds = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kinds = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
     codes = {"TooLong": "context_length_exceeded", "UnknownModel": "model_not_found", "KeyProblem": "invalid_api_key"}
-    kind, code = kinds.get(status(error), "server_error"), codes.get(type(error).__name__)
-    return {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+    kind = kinds.get(status(error), "invalid_request_error" if status(error) < 500 else "server_error")
+    return {"error": {"message": said(error), "type": kind, "param": None, "code": codes.get(type(error).__name__)}}
 
 
 async def models(request: Request) -> Response:

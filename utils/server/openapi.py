@@ -8,18 +8,18 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from utils.server import ollama, ollama_library, openai, vectors
+from utils.server import ollama_library, ollama_requests, openai_requests, vectors
 from utils.server.wire import Body
 
 BODIES: dict[str, type[Body]] = {
-    "/v1/chat/completions": openai.Chat,
-    "/v1/completions": openai.Continue,
-    "/v1/embeddings": vectors.Texts,
-    "/chat/completions": openai.Chat,
-    "/embeddings": vectors.Texts,
-    "/api/chat": ollama.Chat,
-    "/api/generate": ollama.Generate,
-    "/api/embed": vectors.Texts,
+    "/v1/chat/completions": openai_requests.Chat,
+    "/v1/completions": openai_requests.Continue,
+    "/v1/embeddings": vectors.Vectors,
+    "/chat/completions": openai_requests.Chat,
+    "/embeddings": vectors.Vectors,
+    "/api/chat": ollama_requests.Chat,
+    "/api/generate": ollama_requests.Generate,
+    "/api/embed": vectors.Vectors,
     "/api/embeddings": vectors.Text,
     "/api/show": ollama_library.Named,
     "/api/create": ollama_library.Create,

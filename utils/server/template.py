@@ -6,24 +6,27 @@ https://docs.ollama.com/modelfile#template. They are Go templates; known here ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from utils.core import Message
-from utils.errors import BadInput, Unsupported
+from utils.errors import BadInput, TooLong, Unsupported
 
-ACTION = re.compile(r"\{\{(-?)\s*(.*?)\s*(-?)\}\}", re.DOTALL)
+LONGEST, PROMPT = 20_000, 20_000_000  # characters of a template, and of what it makes
 CUT = "\0"  # no prompt has it: where an answer begins
 
 
 def conversation(template: str, messages: Sequence[Message]) -> str:
-    """The prompt for `messages`, each exchange in the template, the last one up to its answer. Raises BadInput."""
+    """The prompt for `messages`, each exchange in the template, the last one up to its answer.
+
+    Raises BadInput or TooLong.
+    """
     text, system, prompt = "", "", ""
     for message in messages:
         content = _text(message)
         if message["role"] == "assistant":
             text += render(template, {"System": system, "Prompt": prompt, "Response": content})
             system = prompt = ""
+            _check(len(text))
         else:
             system, prompt = (content, prompt) if message["role"] == "system" else (system, content)
     last = render(template, {"System": system, "Prompt": prompt, "Response": CUT})
@@ -31,8 +34,10 @@ def conversation(template: str, messages: Sequence[Message]) -> str:
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
-    """The template with its values. Raises BadInput for what it does not know."""
-    parts: list[str] = []
+    """The template with its values. Raises BadInput for what it does not know, or TooLong."""
+    if len(template) > LONGEST:
+        raise BadInput(f"The template is {len(template):,} characters long. Use at most {LONGEST:,}.")
+    parts, size = list[str](), 0
     shown = [True]  # and, for each block that is open, whether its condition holds
     for kind, what in _steps(template):
         if kind == "if":
@@ -45,6 +50,8 @@ def render(template: str, values: Mapping[str, str]) -> str:
             shown.pop()
         elif all(shown):
             parts.append(what if kind == "text" else _value(what, values))
+            size += len(parts[-1])
+            _check(size)
     if len(shown) > 1:
         raise BadInput("The template lacks an {{ end }}.")
     return "".join(parts)
@@ -53,14 +60,20 @@ def render(template: str, values: Mapping[str, str]) -> str:
 def _steps(template: str) -> Iterator[tuple[str, str]]:
     """("text", text), ("if", name), ("else", ""), ("end", "") or ("value", name), one after the other."""
     at, eaten = 0, False
-    for found in ACTION.finditer(template):
-        text = template[at : found.start()]
+    while (begin := template.find("{{", at)) >= 0 and (end := template.find("}}", begin)) >= 0:
+        action, text = template[begin + 2 : end], template[at:begin]
         text = text.lstrip() if eaten else text
-        yield "text", text.rstrip() if found[1] else text
-        first, _, rest = found[2].partition(" ")
-        yield (first, rest.strip()) if first in ("if", "else", "end") else ("value", found[2])
-        at, eaten = found.end(), bool(found[3])
+        yield "text", text.rstrip() if action.startswith("-") else text
+        name = action.removeprefix("-").removesuffix("-").strip()
+        first, _, rest = name.partition(" ")
+        yield (first, rest.strip()) if first in ("if", "else", "end") else ("value", name)
+        at, eaten = end + 2, action.endswith("-")
     yield "text", template[at:].lstrip() if eaten else template[at:]
+
+
+def _check(characters: int) -> None:
+    if characters > PROMPT:
+        raise TooLong(f"The template makes a prompt of more than {PROMPT:,} characters. Shorten it.")
 
 
 def _value(name: str, values: Mapping[str, str]) -> str:

@@ -15,17 +15,17 @@ from starlette.responses import JSONResponse, Response
 
 from utils.errors import BadInput
 from utils.server.engine import Engine
-from utils.server.ollama import seconds
-from utils.server.wire import Body, read
+from utils.server.ollama_requests import named, seconds
+from utils.server.wire import Body, Texts, read
 
 TEXTS = 2048  # in one request, as OpenAI allows
 
 
-class Texts(Body):
+class Vectors(Body):
     """POST /v1/embeddings, /embeddings and /api/embed."""
 
     model: str = ""
-    input: str | list[str]
+    input: Texts
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     truncate: bool = True  # Ollama's: whether a text that is too long is cut
@@ -52,7 +52,7 @@ async def _made(
     engine: Engine = request.app.state.engine
     kept = seconds(keep_alive)
     entry, listed = engine.library.find(model), [texts] if isinstance(texts, str) else texts
-    if not listed or not all(listed):
+    if not listed or not all(text.strip() for text in listed):
         raise BadInput("An input is empty. Every text needs a word at least.")
     if len(listed) > TEXTS:
         raise BadInput(f"{len(listed):,} texts are too many for one request. Send at most {TEXTS:,}.")
@@ -63,7 +63,7 @@ async def _made(
 
 async def openai(request: Request) -> Response:
     """POST /v1/embeddings and, for Azure, /embeddings."""
-    body = await read(request, Texts)
+    body = await read(request, Vectors)
     name, vectors, tokens = await _made(request, body.model, body.input)
     _check_dimensions(body, vectors)
     shaped: list[Any] = [_packed(v) for v in vectors] if body.encoding_format == "base64" else vectors
@@ -75,8 +75,9 @@ async def openai(request: Request) -> Response:
 async def ollama(request: Request) -> Response:
     """POST /api/embed."""
     began = time.perf_counter_ns()
-    body = await read(request, Texts)
-    _, vectors, tokens = await _made(request, body.model, body.input, cut=body.truncate, keep_alive=body.keep_alive)
+    body = await read(request, Vectors)
+    model, cut = named(body.model), body.truncate
+    _, vectors, tokens = await _made(request, model, body.input, cut=cut, keep_alive=body.keep_alive)
     _check_dimensions(body, vectors)
     spent = time.perf_counter_ns() - began
     counts = {"total_duration": spent, "load_duration": 0, "prompt_eval_count": tokens}
@@ -86,11 +87,11 @@ async def ollama(request: Request) -> Response:
 async def ollama_older(request: Request) -> Response:
     """POST /api/embeddings: one text, one vector."""
     body = await read(request, Text)
-    _, vectors, _ = await _made(request, body.model, body.prompt, cut=True, keep_alive=body.keep_alive)
+    _, vectors, _ = await _made(request, named(body.model), body.prompt, cut=True, keep_alive=body.keep_alive)
     return JSONResponse({"embedding": vectors[0]})
 
 
-def _check_dimensions(body: Texts, vectors: list[list[float]]) -> None:
+def _check_dimensions(body: Vectors, vectors: list[list[float]]) -> None:
     if vectors and body.dimensions not in (None, len(vectors[0])):
         raise BadInput(f"dimensions: the vectors of this model have {len(vectors[0])}.")
 

@@ -9,9 +9,10 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from utils.core import Chunk, Message, Options, Part
 from utils.errors import (
     BackendError,
     BadInput,
+    Interrupted,
     KeyProblem,
     RateLimited,
     TooLong,
@@ -27,7 +29,16 @@ from utils.errors import (
 )
 
 BODY_BYTES = 32_000_000  # some pictures; a longer body is refused while it comes
+COMMAS = 500_000  # in a body: what stands between them costs memory and time, however short it is
+MESSAGES = 2_000  # of a conversation
+STOPS, STOP = 16, 1_000  # stop texts of a request, and characters of one
 STATUS = {RateLimited: 429, UnknownModel: 404, KeyProblem: 401, TooLong: 400, Unsupported: 400, BadInput: 400}
+STATUS |= {Interrupted: 503}
+
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Body(BaseModel):
@@ -43,7 +54,22 @@ class Turn(Body):
     content: str | list[dict[str, Any]] | None = None
 
 
+def _no_ids(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], int | list):
+        raise PydanticCustomError("ids", "send texts, not token ids (in LangChain: check_embedding_ctx_length=False)")
+    return value
+
+
+Texts = Annotated[str | list[str], BeforeValidator(_no_ids)]
 Wanted = TypeVar("Wanted", bound=Body)
+
+
+class Refused(BackendError):
+    """A request that no address takes, with the HTTP status that says so."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 class TooLarge(BadInput):
@@ -62,14 +88,27 @@ async def read(request: Request, wanted: type[Wanted]) -> Wanted:
         raise BadInput("The client left before its request was complete.") from None
     if complete := getattr(request.state, "complete", None):
         complete.set()
+    if data.count(b",") > COMMAS:
+        raise TooLarge(f"The request has more than {COMMAS:,} parts. Send fewer at a time.")
     try:
-        return wanted.model_validate(json.loads(bytes(data), parse_constant=_no_constant))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+        found = json.loads(bytes(data), parse_constant=_no_constant)
+        if b"\\ud" in data.lower():
+            json.dumps(found, ensure_ascii=False).encode()  # half a character, which no text may have
+    except UnicodeEncodeError:
+        raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
     except (ValueError, RecursionError):
         raise BadInput("The request's body is not JSON.") from None
+    return checked(wanted, found)
+
+
+def checked(wanted: type[Wanted], found: Any) -> Wanted:
+    """Raises BadInput."""
+    try:
+        return wanted.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{where:.80}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
 
 
 def _no_constant(name: str) -> float:
@@ -78,9 +117,16 @@ def _no_constant(name: str) -> float:
 
 def status(error: BackendError) -> int:
     """The HTTP status that says what went wrong."""
+    if isinstance(error, Refused):
+        return error.code
     if isinstance(error, TooLarge):
         return 413
     return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def said(error: BackendError) -> str:
+    """What went wrong, on one line."""
+    return " ".join(str(error).split())
 
 
 def refuse(body: Body, *names: str) -> None:
@@ -92,7 +138,8 @@ def refuse(body: Body, *names: str) -> None:
 
 def messages(turns: list[Turn]) -> list[Message]:
     """Messages as the core has them. Raises BadInput."""
-    return [{"role": turn.role, "content": _content(turn.content)} for turn in turns]  # type: ignore[typeddict-item]
+    roles = {"developer": "system"}  # OpenAI's newer name for it
+    return [{"role": roles.get(turn.role, turn.role), "content": _content(turn.content)} for turn in turns]  # type: ignore[typeddict-item]
 
 
 def _content(content: str | list[dict[str, Any]] | None) -> str | list[Part]:
@@ -115,15 +162,24 @@ def _part(part: dict[str, Any]) -> Part:
 def options(given: Mapping[str, Any], settings: Mapping[str, Any], temperature: float = 1.0) -> Options:
     """Options of what a request gave, else of the model's own settings, else of the wire format's defaults.
 
-    Without a seed every answer is drawn anew, as the services do. Raises BadInput.
+    Without a seed every answer is drawn anew, as the services do. One that follows a schema may take all the room there
+    is: cut off it would be of no use. Raises BadInput.
     """
-    defaults = {"max_tokens": 512, "temperature": temperature, "seed": secrets.randbelow(2**31), **settings}
+    defaults = {
+        "max_tokens": 4096 if given.get("schema") else 512,
+        "temperature": temperature,
+        "seed": secrets.randbelow(2**31),
+        **settings,
+    }
     chosen = defaults | {name: value for name, value in given.items() if value is not None}
     stop = chosen.get("stop") or ()
     if not isinstance(stop, str | list | tuple):
         raise BadInput(f"stop is a text or a list of texts, not {stop!r:.40}.")
+    stop = (stop,) if isinstance(stop, str) else tuple(stop)
+    if len(stop) > STOPS or any(isinstance(text, str) and len(text) > STOP for text in stop):
+        raise BadInput(f"stop: at most {STOPS} texts of at most {STOP:,} characters each.")
     seed = chosen["seed"] % 2**31
-    return Options(**chosen | {"seed": seed, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+    return Options(**chosen | {"seed": seed, "stop": stop})
 
 
 def scored(chunk: Chunk) -> list[dict[str, Any]]:
