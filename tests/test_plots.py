@@ -2,10 +2,13 @@
 
 import base64
 import io
+import math
 import os
+import re
 import subprocess
 import sys
 from html import escape
+from itertools import combinations
 from pathlib import Path
 
 import nbformat
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 
 from utils import plots
+from utils.errors import BadInput
 from utils.measure import Speed
 
 REPO = Path(__file__).parents[1]
@@ -27,7 +31,9 @@ MADE = {
     "memory": lambda: plots.memory(LINE),
     "timeline": lambda: plots.timeline({"onnx": [0.01, 0.02, 0.03], "none": []}),
     "roofline": lambda: plots.roofline((50e9, 150e9), {"f32": (0.5, 24e9)}),
-    "heat": lambda: plots.heat([[0.1, 0.9], [0.4, 0.2]], ["layer 1", "layer 2"], ["The", "hut"], "share"),
+    "heat": lambda: plots.heat(
+        [[0.1, 0.9], [0.4, 0.2]], ["layer 1", "layer 2"], ["The", "hut"], "share", down="layer", across="token"
+    ),
 }
 SAID = {
     "speed_bars": "mini on onnx: 1,150 tokens/s (1,100 to 1,200).",
@@ -54,10 +60,91 @@ def test_every_figure_is_drawn_and_said(name):
     assert len(np.unique(np.asarray(picture).reshape(-1, 4), axis=0)) > 10
 
 
-def test_axes_have_names_with_units():
-    for name in ("speed_bars", "first_token", "quality", "losses", "memory", "roofline"):
-        axes = MADE[name]().figure.axes[0]
-        assert axes.get_xlabel() and (axes.get_ylabel() or name == "speed_bars")
+ROWS = {"speed_bars", "timeline"}  # their rows have names of their own
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_axes_have_names_with_units(name):
+    axes = MADE[name]().figure.axes[0]
+    assert axes.get_xlabel() and (axes.get_ylabel() or name in ROWS)
+
+
+def labels_in_view(axis):
+    low, high = axis.get_view_interval()
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    return [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+
+
+FAMILY = {"mini": (3.9, 0.92), "3.5-mini": (3.9, 0.9), "medium": (12.1, 0.95), "3.5-moe": (10.3, 0.94)}
+REAL = {"phi-3.5-mini": (3821, 0.69), "phi-3-medium": (13960, 0.78), "phi-3.5-moe": (41873, 0.789)}
+
+
+@pytest.mark.parametrize("models", [FAMILY, REAL], ids=["pocket", "real"])
+def test_names_and_points_of_a_family_can_be_told_apart(models):
+    """Models of one size and of nearly the same score are what this figure is for."""
+    figure = plots.quality(models, "field").figure
+    figure.draw_without_rendering()
+    [axes], [legend] = figure.axes, figure.legends
+    seen = [label for axis in (axes.xaxis, axes.yaxis) for label in labels_in_view(axis)]
+    assert len(seen) > 4 and all(re.fullmatch(r"[\d,]+", label.get_text()) for label in seen)
+    boxes = [one.get_window_extent() for one in (*seen, *legend.get_texts())]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert [one.get_text() for one in legend.get_texts()] == list(models)
+    assert legend.get_window_extent().x0 > axes.get_window_extent().x1
+    points = [points.get_offsets()[0] for points in axes.collections]
+    middles = axes.transData.transform(points)
+    assert all(np.linalg.norm(a - b) > 12 for a, b in combinations(middles, 2)), "pixels from point to point"
+    shapes = {points.get_paths()[0].vertices.tobytes() for points in axes.collections}
+    assert len(shapes) == len(models), "not by colour alone"
+
+
+@pytest.mark.parametrize(("label", "turned"), [("12", False), ("kitchen", True)])
+def test_a_label_ends_at_its_tick(label, turned):
+    axes = plots.heat([[1.0] * 16] * 16, ["row"] * 16, [label] * 16, "share").figure.axes[0]
+    found = axes.get_xticklabels()[0]
+    assert (found.get_ha(), found.get_rotation() > 0) == (("right", True) if turned else ("center", False))
+    assert not turned or found.get_rotation_mode() == "anchor"
+
+
+def test_a_picture_grows_with_its_rows():
+    few, many = (plots.heat([[1.0]] * n, ["row"] * n, ["x"], "share").figure.get_figheight() for n in (4, 24))
+    assert few == plots.HEIGHT and many > 24 * 0.25
+
+
+def test_a_row_without_pieces_is_a_row():
+    axes = MADE["timeline"]().figure.axes[0]
+    assert sorted(axes.get_ylim()) == [-0.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("draw", "said"),
+    [
+        (lambda: plots.losses({"a": []}), "a: no point yet."),
+        (lambda: plots.losses({}), "Training loss."),
+        (lambda: plots.first_token({}), "Time to first token against prompt length."),
+        (lambda: plots.speed_bars([]), "Decode speed."),
+        (lambda: plots.quality({}, "field"), "Quality against size, field."),
+        (lambda: plots.timeline({"a": []}), "When each piece arrived. a: no piece."),
+        (lambda: plots.timeline({}), "When each piece arrived."),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_nothing_yet_is_a_picture_too(draw, said):
+    plot = draw()
+    assert plot.alt.strip().endswith(said) and plot.png()
+
+
+def test_a_table_of_nothing_is_no_picture():
+    with pytest.raises(BadInput, match="at least one row and one column"):
+        plots.heat([], [], [], "share")
+
+
+def test_an_unknown_speed_is_a_word():
+    unknown = Speed("phi on nim", "live", None, None, (0.1,) * 6, (math.nan,) * 6)
+    plot = plots.speed_bars([*SPEEDS, unknown])
+    assert plot.alt.endswith("(1,100 to 1,200). phi on nim: unknown.") and "nan" not in plot.alt
+    axes = plot.figure.axes[0]
+    assert [text.get_text().strip() for text in axes.texts] == ["unknown"] and len(axes.patches) == 1
 
 
 def test_all_figures_have_a_test():

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from utils import roofline
 from utils.errors import BadInput
 from utils.roofline import Load, Machine, predict, probe, roof
 
@@ -31,3 +33,24 @@ def test_a_speed_that_cannot_be_is_said():
 def test_the_probe_gives_figures_of_a_computer():
     found = probe()
     assert 1e9 < found.bandwidth < 1e12 and 1e9 < found.compute < 1e14
+
+
+def test_the_probe_reads_as_fast_as_it_can_and_more_than_a_cache_holds(monkeypatch):
+    """A sum reaches half the bytes/s of a product of an array with itself."""
+    used = []
+
+    class Watched(np.ndarray):
+        def sum(self, *more, **named):
+            pytest.fail("a sum reads half as fast")
+
+        def dot(self, other):
+            used.append((self.nbytes, other is self))
+            return 1.0
+
+        def __matmul__(self, other):
+            return self
+
+    monkeypatch.setattr(roofline.np, "ones", lambda shape, kind: np.empty(shape, kind).view(Watched))
+    monkeypatch.setattr(roofline, "_seconds", lambda work: work() is None or 0.02)
+    assert probe().bandwidth == pytest.approx(512e6 / 0.02)
+    assert set(used) == {(512_000_000, True)}

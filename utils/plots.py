@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import matplotlib
 from matplotlib import rcsetup
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from utils.errors import BadInput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from utils.measure import Speed
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")  # Okabe and Ito 2008
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK = "#767676"  # a contrast of 4.5 to 1 with white, and of 4.2 with JupyterLab's dark ground
 STYLE: Any = {
     "font.size": 11,
@@ -43,7 +47,7 @@ STYLE: Any = {
     "savefig.facecolor": "none",
     "lines.linewidth": 2,
 }
-WIDTH, DPI = 7.5, 110  # inches: as wide as a notebook's text
+WIDTH, HEIGHT, DPI = 7.5, 3.6, 110  # inches: as wide as a notebook's text
 P = ParamSpec("P")
 
 
@@ -76,7 +80,7 @@ def _drawn(draw: Callable[Concatenate[Axes, P], str]) -> Callable[P, Plot]:
     @wraps(draw)
     def made(*arguments: P.args, **named: P.kwargs) -> Plot:
         with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+            figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
             return Plot(figure, draw(figure.subplots(), *arguments, **named))
 
     return made
@@ -84,25 +88,23 @@ def _drawn(draw: Callable[Concatenate[Axes, P], str]) -> Callable[P, Plot]:
 
 @_drawn
 def speed_bars(axes: Axes, speeds: Sequence[Speed]) -> str:
-    """Decode speeds as bars, with 95 % intervals."""
+    """Decode speeds as bars, with 95 % intervals; where a speed is unknown there is no bar."""
     from utils.measure import interval
 
-    middles = [median(one.tokens_per_s) for one in speeds]
-    ranges = [interval(one.tokens_per_s) for one in speeds]
-    places = range(len(speeds))
-    errors = [
-        [m - low for m, (low, _) in zip(middles, ranges, strict=True)],
-        [high - m for m, (_, high) in zip(middles, ranges, strict=True)],
-    ]
-    colours = [COLOURS[i % len(COLOURS)] for i in places]
-    axes.barh(places, middles, color=colours, xerr=errors, error_kw={"ecolor": INK, "capsize": 4})
-    axes.set_yticks(places, [one.name for one in speeds])
-    axes.invert_yaxis()
-    axes.set_xlabel("decode speed in tokens/s: median, 95 % interval")
-    return "Decode speed. " + " ".join(
-        f"{one.name}: {m:,.0f} tokens/s ({low:,.0f} to {high:,.0f})."
-        for one, m, (low, high) in zip(speeds, middles, ranges, strict=True)
-    )
+    said = []
+    for i, one in enumerate(speeds):
+        if one.unknown:
+            axes.text(0, i, " unknown", va="center")
+            said.append(f"{one.name}: unknown.")
+            continue
+        middle, (low, high) = median(one.tokens_per_s), interval(one.tokens_per_s)
+        error: Any = [[middle - low], [high - middle]]
+        axes.barh([i], [middle], color=COLOURS[i % len(COLOURS)], xerr=error, error_kw={"ecolor": INK, "capsize": 4})
+        said.append(f"{one.name}: {middle:,.0f} tokens/s ({low:,.0f} to {high:,.0f}).")
+    axes.set_yticks(range(len(speeds)), [one.name for one in speeds])
+    axes.set(xlabel="decode speed in tokens/s: median, 95 % interval", ylim=(max(len(speeds), 1) - 0.5, -0.5))
+    axes.set_xlim(0, None)
+    return " ".join(["Decode speed.", *said])
 
 
 @_drawn
@@ -117,12 +119,18 @@ def first_token(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> str:
 def quality(axes: Axes, models: Mapping[str, tuple[float, float]], task: str) -> str:
     """Held-out score against size: for each model its million parameters and its share of right answers."""
     for i, (name, (millions, share)) in enumerate(models.items()):
-        axes.scatter([millions], [100 * share], s=80, color=COLOURS[i % len(COLOURS)], zorder=3)
-        axes.annotate(name, (millions, 100 * share), xytext=(8, -4), textcoords="offset points")
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        axes.scatter([millions], [100 * share], s=80, color=colour, marker=marker, label=name, zorder=3)
     axes.set(xscale="log", xlabel="parameters in millions (log scale)", ylabel=f"{task}: right answers in %")
-    axes.set_ylim(0, 105)
+    lowest = min((share for _, share in models.values()), default=0.0)
+    axes.set_ylim(max(0, 10 * int(10 * lowest) - 10), 102)  # points, unlike bars, may begin above nothing
     axes.margins(x=0.25)
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if models:  # in a legend: names beside points of the same size would cover each other
+        axes.figure.legend(loc="outside right center")
     return f"Quality against size, {task}. " + " ".join(
         f"{name}: {millions:.1f} million, {share:.0%}." for name, (millions, share) in models.items()
     )
@@ -162,12 +170,12 @@ def timeline(axes: Axes, answers: Mapping[str, Sequence[float]]) -> str:
     for i, arrivals in enumerate(answers.values()):
         axes.vlines([1000 * t for t in arrivals], i - 0.35, i + 0.35, color=COLOURS[i % len(COLOURS)], linewidth=1.2)
     axes.set_yticks(range(len(answers)), list(answers))
-    axes.invert_yaxis()
-    axes.set(xlabel="ms after the question", xlim=(0, None))
+    axes.set(xlabel="ms after the question", xlim=(0, None), ylim=(max(len(answers), 1) - 0.5, -0.5))
     return "When each piece arrived. " + " ".join(
         f"{name}: {len(times)} pieces from {1000 * times[0]:.1f} to {1000 * times[-1]:.1f} ms."
+        if len(times)
+        else f"{name}: no piece."
         for name, times in answers.items()
-        if times
     )
 
 
@@ -194,12 +202,30 @@ def roofline(axes: Axes, roofs: tuple[float, float], points: Mapping[str, tuple[
 
 
 @_drawn
-def heat(axes: Axes, values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], what: str) -> str:
-    """A table of numbers as colours, such as attention (to which token does each look?) or experts (who is asked?)."""
+def heat(
+    axes: Axes,
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    what: str,
+    *,
+    down: str = "",
+    across: str = "",
+) -> str:
+    """A table of numbers as colours, such as attention (to which token does each look?) or experts (who is asked?).
+
+    `down` and `across` say what the rows and the columns are. Raises BadInput when there are none.
+    """
+    if not len(rows) or not len(columns):
+        raise BadInput("A picture of a table takes at least one row and one column.")
+    figure: Any = axes.figure
+    figure.set_size_inches(WIDTH, max(HEIGHT, 1.2 + 0.25 * len(rows)))
     image = axes.imshow(values, cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=60 if max(map(len, columns)) > 3 else 0, ha="right")
+    turned: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if max(map(len, columns)) > 3 else {}
+    axes.set_xticks(range(len(columns)), columns, **turned)
     axes.set_yticks(range(len(rows)), rows)
-    axes.figure.colorbar(image, ax=axes, label=what)
+    axes.set(xlabel=across, ylabel=down)
+    figure.colorbar(image, ax=axes, label=what)
     largest = max((value, i, j) for i, row in enumerate(values) for j, value in enumerate(row))
     size = f"{len(rows)} rows and {len(columns)} columns"
     return f"{what}: {size}; largest in row {rows[largest[1]]!r}, column {columns[largest[2]]!r}: {largest[0]:.2g}."
@@ -217,6 +243,9 @@ def _ends(curves: Mapping[str, Mapping[int, float]], unit: str, factor: float, o
     said = []
     for name, curve in curves.items():
         points = list(curve.items())
+        if not points:
+            said.append(f"{name}: no point yet.")
+            continue
         (x, y), (z, w) = points[0], points[-1]
         said.append(f"{name}: {factor * y:.3g} {of} at {x:,} {unit}, {factor * w:.3g} {of} at {z:,}.")
     return " ".join(said)

@@ -1,15 +1,17 @@
 """That bench measures what it says it measures; how fast, no test says."""
 
 import json
+import os
 import sys
 
 import pytest
 
 from utils import bench, cli
+from utils.backends.llama_cpp import LlamaCppBackend
 from utils.backends.onnx import OnnxBackend
 from utils.backends.transformers import TransformersBackend
 from utils.bench import agreement, costs, large, lessons, rehearsal, rows, server, starts, streams
-from utils.core import Options
+from utils.core import Options, complete
 from utils.measure import summary
 from utils.widgets import growing
 
@@ -47,6 +49,39 @@ def test_agreement_is_measured_at_both_sizes(monkeypatch):
 def test_other_runtimes_say_their_own_speed(beside):
     row = beside(1)
     assert row.result.ours > 0 and row.result.theirs > 0 and row.promise == "within 3%"
+
+
+def test_beside_llama_cpp_both_sides_ask_one_server_the_same_and_nothing_is_kept(monkeypatch):
+    """So neither flags, such as those of flash attention, nor a prompt in a cache can make the difference."""
+    servers, asked = [], []
+    opened = LlamaCppBackend._open
+
+    def watched(self, path, body):
+        if path == "/completion" and len(body["prompt"]) > 1:  # a single token warms up
+            servers.append(self)
+            asked.append({name: body[name] for name in ("prompt", "n_predict", "ignore_eos", "cache_prompt")})
+        return opened(self, path, body)
+
+    monkeypatch.setattr(LlamaCppBackend, "_open", watched)
+    agreement.beside_llama_cpp(1, agreement.small)
+    assert len(asked) == 4 and all(body == asked[0] for body in asked) and len(set(map(id, servers))) == 1
+    assert asked[0]["cache_prompt"] is False and asked[0]["n_predict"] == 20
+
+
+def test_short_prompts_share_a_generator(monkeypatch):
+    """Building one for each was once most of the time."""
+    built, made = [], OnnxBackend._new
+    monkeypatch.setattr(OnnxBackend, "_new", lambda self, *asked: built.append(1) or made(self, *asked))
+    backend = OnnxBackend(streams.pocket("onnx-fp32"))
+    answers = [complete(backend, f"What is {i} + 2?", costs.SHORT) for i in range(5)]
+    assert len(built) == 1 and all(answer.prompt_tokens > 5 for answer in answers)
+
+
+def test_lessons_at_the_same_time_use_one_thread_each():
+    """With as many threads as cores each, two of them took ten times as long."""
+    wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert wanted.items() <= lessons._environment().items()
+    assert wanted.items() <= os.environ.items(), "conftest.py sets it for all tests"
 
 
 def test_the_server_is_measured_from_outside(monkeypatch):
