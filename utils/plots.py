@@ -157,8 +157,7 @@ def memory(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> str:
 def lines(axes: Axes, curves: Mapping[str, Mapping[float, float]], x: str, y: str) -> str:
     """Any curves: `x` and `y` say what the axes are, with their units. Both begin at 0."""
     _curves(axes, curves)
-    top = max(value for curve in curves.values() for value in curve.values())
-    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.06 * top))
+    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.06 * max(max(c.values()) for c in curves.values())))
     return f"{y} against {x}. " + " ".join(
         f"{name}: from {min(curve.values()):.3g} to {max(curve.values()):.3g}." for name, curve in curves.items()
     )
