@@ -1,5 +1,6 @@
 """Downloads, from a hub and an Ollama server on this machine that serve made-up weights."""
 
+import errno
 import hashlib
 import http.server
 import json
@@ -8,12 +9,14 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
-from utils.backends.fetch import fetch
+from utils.backends.fetch import explained, fetch
 from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, KeyProblem, NotRunning, UnknownModel
 
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
@@ -36,6 +39,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     damaged = ""  # what the names of the files end in that are spoilt
+    left: float = float("inf")  # bytes of weights until the line breaks off, for good
     asked: list = []  # noqa: RUF012 - what came, for the tests to look at
 
     def do_GET(self):
@@ -70,7 +74,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.send_header(field, str(value))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(data[start:])
+            rest = data[start:] if self.left > len(data) else data[start : start + int(self.left)]
+            Hub.left -= len(rest)
+            self.wfile.write(rest)
+            self.close_connection = start + len(rest) < len(data)
         return None
 
     def json(self, body, status=200, fields=()):
@@ -96,7 +103,7 @@ def served(handler):
 
 @pytest.fixture
 def hub():
-    Hub.damaged = ""
+    Hub.damaged, Hub.left = "", float("inf")
     Hub.asked.clear()
     with served(Hub) as address:
         yield address
@@ -111,11 +118,12 @@ def run(endpoint, home, *arguments, **settings):
 
 
 def test_a_model_is_fetched_once_and_then_found(hub, tmp_path, monkeypatch):
-    done = run(hub, tmp_path, "phi-3.5-mini", "--for", "onnx")
+    done = run(hub, tmp_path, "phi-3.5-mini", "--for", "onnx", TQDM_POSITION="-1")  # a bar also without a terminal
     assert done.returncode == 0, done.stderr
     assert f"0.0 GB of it still to download from {hub}" in done.stderr and "GB are free for" in done.stderr
     assert done.stderr.index("still to download") < done.stderr.index("Ready in")
     assert {name for name, _ in Hub.asked} == {name for name in FILES if name.startswith(INSIDE)}
+    assert re.search(r"model\.onnx\.data: 100%.*11\.0M/11\.0M", done.stderr)
     from utils.backends.target import downloaded
 
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
@@ -133,6 +141,31 @@ def test_a_download_goes_on_where_it_stopped(hub, tmp_path):
     (blobs / f"{hashlib.sha256(data).hexdigest()}.part").write_bytes(data[:7_000_000])
     assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0
     assert (name, 7_000_000) in Hub.asked
+
+
+def test_39_a_line_that_breaks_off_loses_no_more_than_a_megabyte(hub, tmp_path):
+    name = f"{INSIDE}/model.onnx.data"
+    Hub.left = 3_500_000
+    done = run(hub, tmp_path, "phi-3.5-mini")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "Ready" not in done.stderr
+    assert not list(tmp_path.rglob("snapshots/**/model.onnx.data"))
+    [part] = tmp_path.rglob("*.part")
+    assert part.stat().st_size == 3_000_000
+    Hub.left = float("inf")
+    assert run(hub, tmp_path, "phi-3.5-mini").returncode == 0
+    assert (name, 3_000_000) in Hub.asked and not list(tmp_path.rglob("*.part"))
+
+
+def test_39_two_downloads_at_once_share_the_work(hub, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: run(hub, tmp_path, "phi-3.5-mini"), range(2)))
+    assert [done.returncode for done in both] == [0, 0], both
+    assert Hub.asked.count((f"{INSIDE}/model.onnx.data", 0)) == 1
+
+
+def test_39_a_full_disk_is_told(tmp_path):
+    error = explained(OSError(errno.ENOSPC, "No space left on device"), REPO, "https://huggingface.co")
+    assert isinstance(error, BadInput) and "The disk is full. Make room, then run the same command" in str(error)
 
 
 @pytest.mark.parametrize("damaged", [".data", ".json"])
@@ -220,15 +253,20 @@ def test_what_cannot_be_fetched_is_said(name, route, kind, said):
 class Ollama(http.server.BaseHTTPRequestHandler):
     """An Ollama server's /api/pull: lines of progress, or an error."""
 
-    lines: tuple = ()  # what it says: JSON, or bytes as they are
-    status = 200
+    lines: tuple = ()  # what it says: JSON, or bytes as they are; numbers are seconds between
+    status, promised = 200, 0
     keys: list = []  # noqa: RUF012 - for the tests to look at
 
     def do_POST(self):
         self.keys.append(self.headers.get("Authorization"))
         self.send_response(self.status)
+        if self.promised:
+            self.send_header("Content-Length", str(self.promised))
         self.end_headers()
         for line in self.lines:
+            if isinstance(line, float):
+                time.sleep(line)
+                continue
             self.wfile.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
 
     def do_GET(self):
@@ -247,6 +285,7 @@ def ollama(monkeypatch):
 
 def test_ollama_tells_how_far_it_is(ollama, capsys):
     layer = [{"status": "pulling abc", "total": 2_200_000_000, "completed": n * 22_000_000} for n in range(50, 101)]
+    layer[10:10] = [0.3]
     small = {"status": "pulling def", "total": 500, "completed": 500}
     ollama.lines = [{"status": "pulling manifest"}, *layer, small, {"status": "success"}]
     said = []
@@ -255,6 +294,7 @@ def test_ollama_tells_how_far_it_is(ollama, capsys):
     assert said[-3:] == ["pulling manifest", "success", "Ready: Ollama has phi3.5"]
     bars = re.sub(r"\x1b\[A", "", capsys.readouterr().err)
     assert re.search(r"pulling abc: +50%.*1\.10G/2\.20G", bars) and "pulling abc: 100%" in bars
+    assert re.search(r"pulling abc: +60%.*<00:0\d, .*B/s", bars)  # and how long it will take
     assert "pulling def: 100%" in bars and "500/500" in bars
 
 
@@ -290,6 +330,13 @@ def test_what_ollama_cannot_pull(ollama, monkeypatch):
         fetch("phi-3.5-mini", "ollama", print)
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(NotRunning, match=r"does not answer at http://127\.0\.0\.1:9.*ollama serve"):
+        fetch("phi-3.5-mini", "ollama", print)
+
+
+def test_19_a_connection_that_breaks_off_in_a_pull_is_told(ollama, monkeypatch):
+    monkeypatch.setattr(ollama, "promised", 10_000)
+    ollama.lines = [{"status": "pulling abc", "total": 500, "completed": 5}]
+    with pytest.raises(NotRunning, match=r"does not answer.*What came is kept: the same command goes on from there"):
         fetch("phi-3.5-mini", "ollama", print)
 
 

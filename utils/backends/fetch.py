@@ -32,6 +32,7 @@ FILES = [
     "openvino_*.bin",
 ]  # what runs; a repository may hold older forms as well
 LARGE = 10_000_000  # bytes; a smaller file is not worth resuming
+PIECE = 1_000_000  # bytes lost at most when a connection breaks off; the hub's ten may be all that it ever brings
 GB = 1e9
 
 
@@ -133,10 +134,11 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
     Raises BadModel, with nothing left behind, when the file is not what its SHA-256 says.
     """
     from filelock import FileLock
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils._headers import build_hf_headers
 
+    constants.DOWNLOAD_CHUNK_SIZE = PIECE
     url = hf_hub_url(repo, name, revision=commit)
     facts = get_hf_file_metadata(url)
     if not facts.etag or not re.fullmatch("[0-9a-f]{64}", facts.etag):
