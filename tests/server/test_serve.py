@@ -6,18 +6,44 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import ollama
+import openai
 import pytest
+from azure.ai.inference import ChatCompletionsClient
+from azure.core.credentials import AzureKeyCredential
 
 from utils import catalog, pocket, server
 from utils.cli import main
 from utils.pocket import export
 
+MODEL = "pocket-phi-3-mini"
+PROGRAM = "import sys; from utils.cli import main; sys.exit(main(['serve', *sys.argv[1:]]))"
+SLOW = """
+import time
+from utils import server
+from utils.core import Chunk
 
-def start(*arguments):
-    program = "import sys; from utils.cli import main; sys.exit(main(['serve', *sys.argv[1:]]))"
+class Slow:
+    name, model, source = "slow", "slow", "pocket"
+
+    def stream(self, messages, options):
+        for number in range(1, 1000 if messages[-1]["content"] == "long" else 5):
+            time.sleep(0.2)
+            yield Chunk("more ", number)
+        yield Chunk("", number, prompt_tokens=1, finish_reason="stop")
+
+    def close(self):
+        pass
+
+server.connect = lambda *a, **k: Slow()
+"""
+
+
+def start(*arguments, program=PROGRAM):
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
 
@@ -35,6 +61,66 @@ def test_it_answers_until_it_is_told_to_end_and_frees_its_port(end):
     assert "Traceback" not in process.stderr.read()
     with pytest.raises(OSError):
         urllib.request.urlopen(url, timeout=2)
+
+
+def openai_stream(url, asked):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client:
+        for event in client.chat.completions.create(model=MODEL, messages=asked, stream=True):
+            yield event.choices[0].delta.content or "", event.choices[0].finish_reason
+
+
+def ollama_stream(url, asked):
+    for part in ollama.Client(url).chat(MODEL, asked, stream=True):
+        yield part.message.content, part.done_reason
+
+
+def azure_stream(url, asked):
+    with ChatCompletionsClient(url, AzureKeyCredential("x"), retry_total=0) as client:
+        for event in client.complete(messages=asked, model=MODEL, stream=True):
+            if "error" in event:  # which this client hands on like any other event
+                raise RuntimeError(event["error"]["message"])
+            if event.choices:
+                yield event.choices[0].delta.content or "", event.choices[0].finish_reason
+
+
+STREAMS = {openai_stream: openai.APIError, ollama_stream: ollama.ResponseError, azure_stream: RuntimeError}
+
+
+@pytest.mark.parametrize(("stream", "error"), STREAMS.items())
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals for another process")
+def test_when_it_is_told_to_end_answers_end_cleanly(stream, error):
+    process = start("--port", "0", program=SLOW + PROGRAM)
+    url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+    short, long = (stream(url, [{"role": "user", "content": text}]) for text in ("short", "long"))
+    next(short), next(long)
+    process.send_signal(signal.SIGTERM)
+    ends = list(short)
+    assert "".join(text for text, _ in ends) == "more " * 3 and ends[-1][1] == "stop"  # it had the time
+    with pytest.raises(error, match="The course server is ending, and this answer with it"):
+        list(long)
+    assert process.wait(10) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals for another process")
+def test_when_it_is_told_to_end_those_who_wait_are_told():
+    process = start("--port", "0", "--slots", "1", program=SLOW + PROGRAM)
+    url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+
+    def ask(_):
+        with (
+            openai.OpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0) as client,
+            pytest.raises(openai.InternalServerError, match="The course server is ending") as caught,
+        ):
+            client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "long"}])
+        return caught.value.status_code, caught.value.response.headers["retry-after"]
+
+    with ThreadPoolExecutor(3) as threads:
+        asked = threads.map(ask, range(3))
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert set(asked) == {(503, "2")}
+    process.wait(10)
 
 
 def test_others_need_a_key_that_is_made_up_and_said_once_and_the_log_is_silent_about_it():
@@ -58,7 +144,8 @@ def test_a_port_that_is_taken_is_said():
     port = re.search(r"http://127\.0\.0\.1:(\d+)", first.stdout.readline())[1]
     second = start("--port", port)
     assert second.wait(30) == 1
-    assert f"Port {port} of 127.0.0.1 cannot be used" in second.stderr.read()
+    told = second.stderr.read()
+    assert f"Port {port} of 127.0.0.1 cannot be used" in told and "Try --port 0" in told
     first.kill()
     first.wait()
 

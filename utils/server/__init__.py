@@ -6,6 +6,7 @@ NIM, and never says that it is. Starting it loads no model: that happens with th
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -27,6 +28,7 @@ from utils.server.app import LOOPBACK, make
 from utils.server.engine import Engine
 from utils.server.job import Runtime
 
+GRACE_S = 2.0  # for the answers in progress when the server is told to end; the rest of them then gets an error
 SLOTS = 64  # answers at a time for each model: as many as a class sends at once take turns, token by token
 
 
@@ -37,7 +39,7 @@ class Server:
         self._socket = _listen("127.0.0.1", port, "Leave port out: then any free one is taken.")
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.engine = engine
-        self._server = _server(make(engine, key=key))
+        self._server = _server(engine, make(engine, key=key))
         sockets = [self._socket]
         self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="course server", daemon=True)
         self._thread.start()  # the socket listens already: nobody needs to wait
@@ -64,7 +66,7 @@ def start(
     slots: int = SLOTS,
     memory: float | None = None,
 ) -> Server:
-    """Starts a course server on this machine, on any free port unless one is named.
+    """Starts a course server on this machine, on any free port unless one is named; its `url` is where to ask it.
 
     `model`: the one that answers when a request names none; a real model that was fetched for this route, or a model
     folder, is offered instead of the pocket models.
@@ -100,7 +102,7 @@ def serve(
     say(f"The course server is at http://{shown}:{listener.getsockname()[1]} (OpenAI: /v1). Ctrl-C ends it.")
     if made_up:
         say(f"Others can reach it, so every client must send this key: {key}")
-    _server(make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
+    _server(engine, make(engine, key=key, hosts=LOOPBACK if here else ["*"], origins=origins)).run([listener])
 
 
 def _listen(host: str, port: int, advice: str) -> socket.socket:
@@ -146,7 +148,21 @@ def _offered(model: str | None, route: catalog.Route) -> tuple[list[str], Callab
     return [folder.name], {folder.name: folder}.__getitem__
 
 
-def _server(application: Starlette) -> uvicorn.Server:
+class _Graceful(uvicorn.Server):
+    """Ends what is still being answered in time for each client to hear of it."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What uvicorn does when it is told to end."""
+        end = asyncio.get_running_loop().call_later(GRACE_S, self._engine.end)
+        await super().shutdown(sockets)
+        end.cancel()
+
+
+def _server(engine: Engine, application: Starlette) -> uvicorn.Server:
     config = uvicorn.Config(application, log_level="warning", access_log=False, ws="none", **patience.settings())
-    config.timeout_graceful_shutdown = 2  # seconds for the answers in progress
-    return uvicorn.Server(config)
+    config.timeout_graceful_shutdown = round(GRACE_S + 2)  # for a client that does not read, too
+    return _Graceful(config, engine)

@@ -6,24 +6,26 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from utils.errors import BackendError, KeyProblem
 from utils.server import azure, ollama, ollama_library, openai, openapi, vectors
 from utils.server.engine import Engine
 from utils.server.metrics import Counted
-from utils.server.wire import attended, status
+from utils.server.wire import Refused, attended, status
 
-LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]  # what a Host header may say: a page of the web cannot reach us by name
+LOOPBACK = ["127.0.0.1", "localhost", "::1"]  # what a Host header may say: a page of the web cannot reach us by name
+LATER = {"retry-after": "2"}  # seconds
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -83,14 +85,12 @@ def make(
 
     def guarded(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
+            if "*" not in hosts and _host(request) not in hosts:
+                raise Refused(f"The course server answers only as {', '.join(hosts)}.", 400)
             page = request.headers.get("origin")  # only a browser sends it, for the page that asks
             if page and page not in origins and "*" not in origins:
-                raise HTTPException(403, "a web page may ask only where the server was started with --cors for it")
-            if (
-                key is not None
-                and handler is not health
-                and not hmac.compare_digest(_key(request).encode(), key.encode())
-            ):
+                raise Refused("A web page may ask only where the server was started with --cors for it.", 403)
+            if key and handler is not health and not _is(key, request):
                 raise KeyProblem("The key is missing or wrong. Ask whoever started the course server for it.")
             return await attended(request, handler)
 
@@ -110,7 +110,6 @@ def make(
         routes=routes,
         middleware=[
             Middleware(Counted, metrics=engine.metrics, paths=frozenset(p for rows in ROUTES.values() for p in rows)),
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
             *(
                 [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])]
                 * bool(origins)
@@ -123,9 +122,29 @@ def make(
     return app
 
 
-def _key(request: Request) -> str:
-    bearer = request.headers.get("authorization", "").partition(" ")[2]
-    return bearer or request.headers.get("api-key", "")
+async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application in place of the other one, when there are too many connections."""
+    request = Request(scope)
+    answer = JSONResponse(
+        _body(request, Refused("Too many clients. Ask again in a few seconds.", 503)),
+        503,
+        LATER | {"connection": "close"},
+    )
+    await answer(scope, receive, send)
+
+
+def _host(request: Request) -> str:
+    """The name by which the client calls this server."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is(key: str, request: Request) -> bool:
+    """Whether the request brings the key, in UTF-8 or Latin-1, as clients differ in that."""
+    given = request.headers.get("authorization", "").partition(" ")[2] or request.headers.get("api-key", "")
+    return any(hmac.compare_digest(form, key.encode()) for form in (given.encode("latin-1", "replace"), given.encode()))
 
 
 def _body(request: Request, error: BackendError) -> dict[str, Any]:
@@ -137,13 +156,13 @@ def _body(request: Request, error: BackendError) -> dict[str, Any]:
 
 
 async def _explain(request: Request, error: BackendError) -> Response:
-    headers = {"retry-after": "2"} if status(error) == 429 else None
-    return JSONResponse(_body(request, error), status(error), headers)
+    code = status(error)
+    return JSONResponse(_body(request, error), code, LATER if code in (429, 503) else None)
 
 
 async def _explain_http(request: Request, error: HTTPException) -> Response:
-    what = BackendError(f"{request.method} {request.url.path[:80]}: {error.detail}.")
-    return JSONResponse(_body(request, what), error.status_code)
+    what = Refused(f"{request.method} {request.url.path[:80]}: {error.detail}.", error.status_code)
+    return JSONResponse(_body(request, what), error.status_code, error.headers)
 
 
 async def _explain_other(request: Request, error: Exception) -> Response:

@@ -20,7 +20,8 @@ async def chat(request: Request) -> Response:
     """POST /chat/completions."""
     engine = request.app.state.engine
     body = await read(request, Chat)
-    return await openai.reply(engine, body.job(engine, usage=True, messages=messages(body.messages)), n=body.choices)
+    job = body.job(engine, usage=True, messages=messages(body.messages))
+    return await openai.reply(engine, job, n=body.choices, explain=error_body)
 
 
 async def info(request: Request) -> Response:

@@ -21,12 +21,12 @@ from starlette.concurrency import run_in_threadpool
 
 from utils.backends.target import WEIGHTS
 from utils.core import Chunk
-from utils.errors import BackendError, RateLimited, Unsupported
+from utils.errors import BackendError, Interrupted, RateLimited, Unsupported
 from utils.server import job as jobs
 from utils.server.job import Job, Runtime
 from utils.server.library import Entry, Library
 from utils.server.metrics import Metrics
-from utils.server.pump import pumped
+from utils.server.pump import ENDING, pumped
 
 if TYPE_CHECKING:
     from utils.server.embed import Embedder
@@ -104,7 +104,7 @@ class Engine:
 
     @asynccontextmanager
     async def _turn(self, name: str) -> AsyncIterator[None]:
-        """A place among those who are answered at a time, in the order of arrival. Raises RateLimited."""
+        """A place among those who are answered at a time, in the order of arrival. Raises RateLimited, Interrupted."""
         if self._waiting[name] >= WAITING:
             raise RateLimited("Too many requests are waiting. Ask again in a few seconds.")
         self._waiting[name] += 1
@@ -113,6 +113,8 @@ class Engine:
         finally:
             self._waiting[name] -= 1
         try:
+            if self._closing.is_set():
+                raise Interrupted(ENDING)
             yield
         finally:
             self._free[name].release()
@@ -206,9 +208,13 @@ class Engine:
             if name in self._backends:
                 self._backends.pop(name).close()
 
+    def end(self) -> None:
+        """Ends the answers in progress and those that wait, each with an error."""
+        self._closing.set()
+
     def close(self) -> None:
         """Frees all models, once the answers in progress have ended; what is asked after that loads them again."""
-        self._closing.set()
+        self.end()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._threads, self._closing = ThreadPoolExecutor(self._workers, "answer"), threading.Event()
         for backend in self._backends.values():

@@ -182,13 +182,14 @@ async def create(request: Request) -> Response:
         raise BadInput("from: field required. It names the model that the new one is made of.")
     if body.template:
         conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
-    parameters = body.parameters or {}
-    if unknown := [name for name in parameters if name not in Settings.model_fields]:
+    if unknown := [name for name in body.parameters or () if name not in Settings.model_fields]:
         raise BadInput(f"parameters: the course server knows no {unknown[0]!r:.40}.")
-    given = settings(checked(Settings, parameters))
+    parameters = checked(Settings, body.parameters or {})
+    given = settings(parameters)
     options(given, {})  # as above
-    said = {"system": body.system, "template": body.template}
-    engine.library.make(body.which, body.from_, parameters=parameters, **said, **given)
+    said: dict[str, Any] = {"system": body.system, "template": body.template}
+    said["parameters"] = parameters.model_dump(exclude_none=True)
+    engine.library.make(body.which, body.from_, **said, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 
 

@@ -24,6 +24,7 @@ from utils.server.library import Entry
 from utils.server.openai_requests import CHOICES, Chat, Continue
 from utils.server.wire import messages, read, said, scored, started, status
 
+Explain = Callable[[BackendError], dict[str, Any]]
 CREATED = 1_700_000_000  # the models' date in /v1/models: any will do, but the field must be there
 
 
@@ -57,8 +58,11 @@ async def completions(request: Request) -> Response:
     return await reply(engine, *(body.job(engine, text=prompt) for prompt in prompts), n=body.choices)
 
 
-async def reply(engine: Engine, job: Job, *more: Job, n: int = 1) -> Response:
-    """`n` answers to each, whole or as server-sent events. Raises BackendError before the first piece only."""
+async def reply(engine: Engine, job: Job, *more: Job, n: int = 1, explain: Explain | None = None) -> Response:
+    """`n` answers to each, whole or as server-sent events; `explain` shapes an error in them, if not as OpenAI does.
+
+    Raises BackendError before the first piece only.
+    """
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": job.entry.name}
     jobs = [
         replace(one, options=replace(one.options, seed=(one.options.seed + i) % 2**31))
@@ -68,7 +72,7 @@ async def reply(engine: Engine, job: Job, *more: Job, n: int = 1) -> Response:
     kind = "chat.completion" if job.text is None else "text_completion"
     if job.stream:
         piece, name = (_piece, f"{kind}.chunk") if job.text is None else (_bare, kind)
-        events = await started(_events(engine, jobs, {**head, "object": name}, piece, n))
+        events = await started(_events(engine, jobs, {**head, "object": name}, piece, n, explain or error_body))
         return StreamingResponse(events, media_type="text/event-stream")
     shape = _whole if job.text is None else _bare
     choices, used = [], []
@@ -84,7 +88,12 @@ async def reply(engine: Engine, job: Job, *more: Job, n: int = 1) -> Response:
 
 
 async def _events(
-    engine: Engine, jobs: list[Job], head: dict[str, Any], piece: Callable[[str], dict[str, Any]], n: int
+    engine: Engine,
+    jobs: list[Job],
+    head: dict[str, Any],
+    piece: Callable[[str], dict[str, Any]],
+    n: int,
+    explain: Explain,
 ) -> AsyncIterator[str]:
     used: list[Chunk] = []
 
@@ -107,7 +116,8 @@ async def _events(
     except BackendError as error:
         if not sent:
             raise
-        yield _sse(error_body(error))
+        broken = {"index": len(used), **piece(""), "finish_reason": "error", "logprobs": None}
+        yield _sse({**head, "choices": [broken], **explain(error)})  # Azure's client hands on no event without choices
         return
     if jobs[0].usage:
         yield _sse({**head, "choices": [], "usage": usage(used, n)})

@@ -1,4 +1,5 @@
-"""How long a client may take to bring a request and to read its answer: uvicorn itself would wait for ever."""
+"""How long a client may take to bring a request and to read its answer, and how many may come: uvicorn itself would
+wait for ever, and turn clients away without saying when to come back."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from utils.server.app import busy
+
 REQUEST_S = 30.0  # from the connection, or a request's first byte, to its last
 UNREAD_S = 60.0  # with an answer waiting for it
+CONNECTIONS = 2000  # at a time
 
 
 class Patient(H11Protocol):
@@ -21,6 +25,8 @@ class Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self.app = busy
         self._late = self.loop.call_later(REQUEST_S, transport.close)
 
     def data_received(self, data: bytes) -> None:
@@ -60,4 +66,4 @@ class Patient(H11Protocol):
 
 def settings() -> dict[str, Any]:
     """For `uvicorn.Config`."""
-    return {"http": Patient, "limit_concurrency": 2000, "timeout_keep_alive": 15}
+    return {"http": Patient, "timeout_keep_alive": 15}

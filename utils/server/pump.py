@@ -14,7 +14,9 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 
 from utils.core import Chunk
+from utils.errors import Interrupted
 
+ENDING = "The course server is ending, and this answer with it. Ask again when it runs."
 AHEAD = 64  # chunks that the model may be ahead of a slow reader
 PAUSE_S = 0.002  # from one look to the next: what a tiny model writes meanwhile goes out together, and costs it less
 
@@ -25,25 +27,27 @@ async def pumped(
     """The chunks of `begin()`, made in one of `threads`. Leaving early ends the work and waits for that end; `closing`
     ends it too, even where a client neither reads nor leaves.
 
-    Raises what `begin` and its iterator raise.
+    Raises what `begin` and its iterator raise, and Interrupted for an answer that `closing` has cut off.
     """
     loop = asyncio.get_running_loop()
     made: deque[Chunk] = deque()
     news, room, stopped = asyncio.Event(), threading.Semaphore(AHEAD), threading.Event()
 
-    def work() -> None:
+    def work() -> bool:
+        """Whether the answer is whole."""
         chunks = begin()
         try:
             for chunk in chunks:
                 while not room.acquire(timeout=0.5) and not closing.is_set():
                     pass
                 if stopped.is_set() or closing.is_set():
-                    return
+                    return False
                 made.append(chunk)
                 if not news.is_set():
                     loop.call_soon_threadsafe(news.set)
                 if not resting:
                     time.sleep(1e-6)  # gives the interpreter to the loop, which else may wait 5 ms for it
+            return True
         finally:
             chunks.close()  # type: ignore[attr-defined]
 
@@ -62,7 +66,8 @@ async def pumped(
             while made:
                 room.release()
                 yield made.popleft()
-        working.result()
+        if not working.result():
+            raise Interrupted(ENDING)
     finally:
         stopped.set()
         room.release()
