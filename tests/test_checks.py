@@ -137,7 +137,7 @@ WRONG = {
         (PROMPT.replace("warden.<|end|>", "warden."), "Each turn ends with"),
         (PROMPT.replace("\n", ""), "new lines and spaces"),
         (PROMPT.partition("<|end|>\n")[2].replace("?<|end|>", "?<|end|><|end|>"), "The system prompt is missing"),
-        (PROMPT.replace("warden", "cook"), "up to '\\nYou are the ', and then"),
+        (PROMPT.replace("warden", "cook"), "up to 'You are the ', and then"),
         ("[INST] When is breakfast? [/INST]", "another family's"),
         ([{"role": "user", "content": "When is breakfast?"}], "a list of messages"),
         (3, "of type int"),
