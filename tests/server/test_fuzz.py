@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from utils import pocket, server
-from utils.core import Chunk
+from utils.backends.local import Text, chunks, turns
+from utils.backends.schema import narrowed
 from utils.server import app
 from utils.server.engine import Engine
 
@@ -25,19 +26,22 @@ NAME = "pocket-phi-3-mini"
 
 
 class Quick:
-    """A backend that says the same to everyone, at once."""
+    """A backend that says the same to everyone, at once, but looks at all that it is given as a real one does."""
 
-    name, model, source = "quick", NAME, "pocket"
+    name, model, source, context, closed, sees = "quick", NAME, "pocket", 1024, False, False
 
     def stream(self, messages, options):
-        yield Chunk("Hel", 1)
-        yield Chunk("lo", 2, prompt_tokens=1, finish_reason="stop")
+        return self.stream_text("".join(turn["content"] for turn in turns(self, messages)), options)
 
     def stream_text(self, text, options):
-        return self.stream([], options)
+        turns(self, [{"role": "user", "content": text}])
+        if options.schema is not None:
+            narrowed(options.schema)
+        said = {1: "Hel", 2: "lo"}
+        return chunks(iter([1, 2, 3]), Text(said.get, lambda ids: "".join(map(said.get, ids)), options.stop), {3}, 1)
 
     def stream_ids(self, ids, options):
-        return self.stream([], options)
+        return self.stream_text("x", options)
 
     def prompt_ids(self, messages):
         return [1, 2, 3]
@@ -51,6 +55,66 @@ class Quick:
 
 SETTINGS = ("temperature", "top_p", "seed", "stop", "num_predict", "num_ctx")
 VALUES = (0, 1, -1, 0.5, 1e300, 10**400, True, "x", "", ["x"], [5], {"a": 1}, None)
+STOPS = ("l", "lo", "Hello", "x" * 900, "ab" * 9000, ["l", "lo"], ["x"] * 17, [""], ["\ud800"], 5)
+TEMPLATES = (
+    *(
+        "{{ .Prompt }}",
+        "{{ if .System }}{{ .System }}{{ else }}x{{ end }}{{- .Response -}}",
+        "{{ end }}",
+        "{{ range }}",
+    ),
+    *(
+        "{{" + " " * 5000,
+        "{{" * 5000,
+        "x" * 21_000,
+        "{{ .Prompt }}" * 1000,
+        "{{ if .Prompt }}" * 1000,
+        "}}{{",
+        "\ud800",
+    ),
+)
+TYPES = ("string", "integer", "number", "boolean", "null", "array", "object", "nonsense")
+KEYWORDS = {
+    "type": (*TYPES, *TYPES, ["string", "null"], [], [{}]),
+    "minLength": VALUES,
+    "maxLength": (*VALUES, 3),
+    "pattern": ("^a+$", "[0-9]+", "(", "^a|b$", r"\d{3,}", "(a+)+$", "(?=a)", "x" * 400, "a{99999999999}", 5),
+    "format": ("date", "email", "uuid", "uri", "nonsense", 5),
+    "minimum": (*VALUES, 10**18),
+    "exclusiveMaximum": VALUES,
+    "multipleOf": VALUES,
+    "minItems": (*VALUES, 10**9),
+    "maxItems": VALUES,
+    "uniqueItems": (True, False, "x"),
+    "required": (["a"], ["a", "b"], [{}], 5, []),
+    "minProperties": VALUES,
+    "maxProperties": VALUES,
+    "enum": ([1, "x", None], [], 5, [{"a": [1]}]),
+    "const": VALUES,
+    "$ref": ("#", "#/properties/a", "#/$defs/a", "#/nonsense", "https://example.org/x", 5),
+    "$schema": ("http://json-schema.org/draft-07/schema#", "nonsense", []),
+    "title": ("x", 5),
+}
+INNER = ("items", "additionalProperties", "not", "contains")
+LISTED = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
+NAMED = ("properties", "patternProperties", "$defs", "definitions")
+
+
+def schema_of(dice, depth=3):
+    """Something like a JSON schema, often a wrong one."""
+    if dice.random() < 0.05:
+        return dice.choice((True, False, 5, "x", None, [], {}))
+    made = {name: dice.choice(KEYWORDS[name]) for name in dice.sample(list(KEYWORDS), dice.choice((0, 0, 1, 1, 2)))}
+    made |= {"type": dice.choice(TYPES)} if dice.random() < 0.7 else {}
+    if depth and dice.random() < 0.7:
+        more, kind = [schema_of(dice, depth - 1) for _ in range(dice.randrange(3))], dice.random()
+        if kind < 0.3:
+            made[dice.choice(INNER)] = schema_of(dice, depth - 1)
+        elif kind < 0.6:
+            made[dice.choice(LISTED)] = more
+        else:
+            made[dice.choice(NAMED)] = dict(zip("ab", more, strict=False))
+    return made
 
 
 def likelier(body):
@@ -61,20 +125,25 @@ def likelier(body):
     changed = body | ({"model": NAME} if dice.random() < 0.8 else {})
     for field in {"options", "parameters"} & body.keys():
         changed[field] = {name: dice.choice(VALUES) for name in dice.sample(SETTINGS, 2)}
+        changed[field] |= {"stop": dice.choice(STOPS)} if dice.random() < 0.5 else {}
     if "keep_alive" in body:
-        changed["keep_alive"] = dice.choice((*VALUES, "5m", "999999999h", "-1"))
+        changed["keep_alive"] = dice.choice((*VALUES, "5m", "999999999h", "-1", "1h30m", ".5s"))
+    for field, values in {"stop": STOPS, "template": TEMPLATES, "system": ("Be short.", "\ud800")}.items():
+        if field in body and dice.random() < 0.8:
+            changed[field] = dice.choice(values)
+    if "messages" in body and dice.random() < 0.8:
+        changed["messages"] = [{"role": "user", "content": dice.choice(("Hello!", "x", "\ud800", "\0", " "))}]
+    if "prompt" in body and dice.random() < 0.8:
+        changed["prompt"] = "Hello!"
+    if "format" in body:
+        changed["format"] = schema_of(dice)
+    if "response_format" in body:
+        shaped = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema_of(dice)}}
+        changed["response_format"] = dice.choice((shaped, shaped, {"type": "json_object"}))
     return changed
 
 
 engine = Engine(lambda name: Quick(), pocket.folder, [NAME])
-
-
-async def quick(name):
-    """In place of the real one, which takes seconds to load."""
-    return lambda text, cut: ([1.0], len(text))
-
-
-engine._embedder = quick
 course = app.make(engine, hosts=["*"])
 schema = schemathesis.openapi.from_asgi("/openapi.json", course)
 
@@ -93,6 +162,21 @@ def test_no_request_breaks_the_server(case):
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400 and case.method != "HEAD":
         assert "error" in answer.json() or answer.status_code == 405
+
+
+def test_no_schema_breaks_the_runtime():
+    """The real one, whose grammar is made of what the narrowing leaves; a few tokens each."""
+    course = server.start()
+    statuses = set()
+    with TestClient(app.make(course.engine, hosts=["*"])) as client:
+        for number in range(EXAMPLES):
+            given = {"format": schema_of(random.Random(number)), "options": {"num_predict": 3}, "stream": False}
+            body = {"model": NAME, "prompt": "Hello!", **given}
+            answer = client.post("/api/generate", json=body)
+            assert answer.status_code in (200, 400), (body, answer.text)
+            statuses.add(answer.status_code)
+    course.stop()
+    assert statuses == {200, 400}
 
 
 @pytest.fixture(scope="module")

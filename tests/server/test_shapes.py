@@ -1,6 +1,7 @@
 """Every answer's fields against the published ones: those of the clients' own types, none missing and none unknown."""
 
 import json
+import urllib.error
 import urllib.request
 
 import ollama
@@ -57,6 +58,10 @@ OPENAI = {
     ),
     ("/v1/completions", False): ({"model": MODEL, "prompt": "Once", **SHORT, "logprobs": 1}, openai_types.Completion),
     ("/v1/completions", True): ({"model": MODEL, "prompt": "Once", **SHORT, "stream": True}, openai_types.Completion),
+    ("/v1/completions", "usage"): (
+        {"model": MODEL, "prompt": "Once", **SHORT, "stream": True, "stream_options": {"include_usage": True}},
+        openai_types.Completion,
+    ),
     ("/v1/embeddings", False): ({"model": MODEL, "input": "Hello"}, openai_types.CreateEmbeddingResponse),
     (f"/v1/models/{MODEL}", False): (None, openai_types.Model),
 }
@@ -71,6 +76,9 @@ OLLAMA = {
     ("/api/ps", False): (None, ollama.ProcessResponse),
     ("/api/show", False): ({"model": MODEL}, ollama.ShowResponse),
     ("/api/pull", True): ({"model": MODEL}, ollama.ProgressResponse),
+    ("/api/pull", False): ({"model": MODEL, "stream": False}, ollama.ProgressResponse),
+    ("/api/create", True): ({"model": "shape", "from": MODEL}, ollama.ProgressResponse),
+    ("/api/create", False): ({"model": "shape", "from": MODEL, "stream": False}, ollama.ProgressResponse),
 }
 
 
@@ -87,6 +95,8 @@ def test_answers_have_the_published_fields(served, where, what):
         if where in OPENAI:
             required = {name for name, field in kind.model_fields.items() if field.is_required()}
             assert required <= raw.keys()
+    if where == ("/v1/completions", "usage"):
+        assert found[-1]["choices"] == [] and found[-1]["usage"]["completion_tokens"] > 0
     if path in ("/api/chat", "/api/generate"):
         times = {"total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count"}
         assert times | {"eval_duration", "created_at", "done_reason", "model"} <= found[-1].keys()
@@ -97,6 +107,38 @@ def test_a_list_of_models_has_openais_fields(served):
     raw = json.loads(answer(served, "/v1/models"))
     assert raw.keys() == {"object", "data"} and raw["object"] == "list"
     assert [unknown(row, openai_types.Model.model_validate(row)) for row in raw["data"]] == [[]] * len(raw["data"])
+
+
+def test_ollamas_smallest_answers(served):
+    assert json.loads(answer(served, "/api/version")).keys() == {"version"}
+    answer(served, "/api/create", {"model": "shape", "from": MODEL})
+    assert answer(served, "/api/copy", {"source": "shape", "destination": "shape-2"}) == ""
+    for name in ("shape", "shape-2"):
+        assert answer(served, "/api/delete", {"model": name}, "DELETE") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "shape"),
+    [
+        ("/v1/chat/completions", CHAT | {"model": "x"}, {"error": {"message", "type", "param", "code"}}),
+        ("/v1/completions", {"model": MODEL}, {"error": {"message", "type", "param", "code"}}),
+        ("/chat/completions", CHAT | {"model": "x"}, {"error": {"code", "message", "status"}}),
+        ("/embeddings", {"input": []}, {"error": {"code", "message", "status"}}),
+        ("/api/chat", CHAT | {"model": "x"}, {"error": None}),
+        ("/api/create", {"model": "x"}, {"error": None}),
+    ],
+)
+def test_errors_have_the_published_fields(served, path, body, shape):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        answer(served, path, body)
+    raw = json.loads(caught.value.read())
+    assert raw.keys() == shape.keys()
+    if shape["error"] is None:
+        assert isinstance(raw["error"], str)
+    else:
+        assert (
+            raw["error"].keys() == shape["error"] and raw["error"].get("status", caught.value.code) == caught.value.code
+        )
 
 
 def rest_names(kind):

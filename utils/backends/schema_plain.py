@@ -48,7 +48,8 @@ def _check(schema: dict[str, Any]) -> None:
     try:
         if not isinstance(schema.get("$schema", ""), str):
             raise BadInput("The schema's $schema is not a text. Leave it out.")
-        jsonschema.validators.validator_for(schema).check_schema(schema)
+        newest = jsonschema.Draft202012Validator
+        jsonschema.validators.validator_for(schema, default=newest).check_schema(schema)
     except jsonschema.SchemaError as error:
         where = "/".join(map(str, error.absolute_path))
         raise BadInput(f"The schema is wrong{where and ' at ' + where:.80}: {error.message:.200}.") from None

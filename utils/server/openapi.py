@@ -27,6 +27,7 @@ BODIES: dict[str, type[Body]] = {
     "/api/pull": ollama_library.Named,
     "/api/delete": ollama_library.Named,
 }
+AZURES = ("/chat/completions", "/embeddings", "/info")  # whose clients send the version that they speak
 ANSWERS = {"200": "The answer", "4XX": "What is wrong with the request, in the wire format's own shape"}
 
 
@@ -48,8 +49,11 @@ def description(routes: Mapping[str, Mapping[str, Callable[..., Any]]]) -> dict[
                 operation["requestBody"] = {"required": True, "content": content}
             name = path.replace(":path}", "}")
             if "{" in path:
-                text = {"type": "string"}
-                operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": text}]
+                operation["parameters"] = [_parameter("name", "path")]
+            elif path in AZURES:
+                operation["parameters"] = [_parameter("api-version", "query")]
+            if path == "/health":
+                operation["security"] = []
             paths.setdefault(name, {})[method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -57,6 +61,14 @@ def description(routes: Mapping[str, Mapping[str, Callable[..., Any]]]) -> dict[
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+            },
         },
+        "security": [{"bearer": []}, {"api-key": []}, {}],  # none where the server was started without a key
     }
+
+
+def _parameter(name: str, place: str) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
