@@ -1,5 +1,6 @@
 """A rehearsal from the first word to the last: what is measured, estimated, kept, removed and refused."""
 
+import math
 import os
 from pathlib import Path
 
@@ -68,6 +69,14 @@ def test_what_a_layer_adds_is_carried_on():
     whole = rehearse._carried_on(few, more, 32)
     assert whole.tokens_per_s == pytest.approx(1 / 33) and whole.first_token_s == {9: 98}
     assert whole.memory == 324 and whole.disk == 37 and (whole.layers, whole.measured) == (32, 8)
+
+
+def test_what_cannot_be_estimated_is_no_number_below_nothing():
+    """On a busy machine a model of more layers may have been the faster one."""
+    few, more = (Rehearsal("m", "onnx-int4", n, n, speed, {9: 1.0}, n, n, 0.0) for n, speed in ((4, 5.0), (8, 9.0)))
+    whole = rehearse._carried_on(few, more, 32)
+    assert math.isnan(whole.tokens_per_s) and whole.first_token_s == {9: 1.0}
+    assert "other programs were at work. Measure again." in str(whole) and "Measure again" not in str(more)
 
 
 @pytest.mark.parametrize("layers", [0, 2, 5, 8, -4])

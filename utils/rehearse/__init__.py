@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 
@@ -66,6 +66,8 @@ class Rehearsal:
             f"on disk         {self.disk / 1e9:8.1f} GB",
             "The weights are random: what it answers is noise, how fast it answers is real.",
         ]
+        if any(map(isnan, (self.tokens_per_s, *self.first_token_s.values()))):
+            lines.append("nan: with more layers it was faster, so other programs were at work. Measure again.")
         return "\n".join(lines)
 
     @property
@@ -165,13 +167,16 @@ def _carried_on(few: Rehearsal, more: Rehearsal, whole: int) -> Rehearsal:
     def at(a: float, b: float) -> float:
         return b + (b - a) * (whole - more.layers) / (more.layers - few.layers)
 
+    def time(a: float, b: float) -> float:
+        return seconds if (seconds := at(a, b)) > 0 else nan
+
     return Rehearsal(
         more.model,
         more.form,
         whole,
         more.layers,
-        1 / at(1 / few.tokens_per_s, 1 / more.tokens_per_s),
-        {tokens: at(few.first_token_s[tokens], wait) for tokens, wait in more.first_token_s.items()},
+        1 / time(1 / few.tokens_per_s, 1 / more.tokens_per_s),
+        {tokens: time(few.first_token_s[tokens], wait) for tokens, wait in more.first_token_s.items()},
         round(at(few.memory, more.memory)),
         round(at(few.disk, more.disk)),
         nan,
