@@ -106,9 +106,9 @@ def prepare() -> None:
     if token := catalog.variable("HF_TOKEN"):  # it may stand in .env
         os.environ["HF_TOKEN"] = plain(token, "HF_TOKEN")
     host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or ""
-    if is_loopback(host):  # a proxy has no business between this machine and itself
-        others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-        os.environ["no_proxy"] = f"{others},{host}" if others else host
+    spared = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    if is_loopback(host) and host not in spared:  # a proxy has no business between this machine and itself
+        os.environ["no_proxy"] = ",".join(filter(None, [*spared, host]))
 
 
 def parts(known: str) -> tuple[str, str]:

@@ -67,7 +67,7 @@ class HostedBackend(ABC):
         """The same for an error message, which does not wait long."""
         watch = Watch(OFFERS_S, OFFERS_S)
         try:
-            return in_time(lambda: self.models(watch), watch.left)
+            return in_time(lambda: self.models(watch), watch.left, watch.hang_up)
         finally:
             watch.done()
 
@@ -142,7 +142,14 @@ class HostedBackend(ABC):
 
 def _begun(chunks: Chunks, watch: Watch) -> Chunks:
     """The same chunks. Until the first of them there may be no response yet, which the watch could hang up on."""
-    first = in_time(lambda: next(chunks, None), watch.left, chunks.close)
+
+    def begin() -> Chunk | None:
+        chunk = next(chunks, None)
+        if watch.late:  # nobody waits for it any more
+            chunks.close()
+        return chunk
+
+    first = in_time(begin, watch.left, watch.hang_up)
     with closing(chunks):
         if first is not None:
             yield first

@@ -93,8 +93,10 @@ class OpenVinoBackend(TokenizersBackend):
             if handle.get_status() == genai.GenerationStatus.RUNNING:
                 handle.stop()
                 if self._stepping.acquire(blocking=False):  # else the one who steps now lets go of it
-                    pipeline.step()
-                    self._stepping.release()
+                    try:
+                        pipeline.step()
+                    finally:
+                        self._stepping.release()
 
     def _config(self, limit: int, options: Options) -> genai.GenerationConfig:
         config = genai.GenerationConfig(max_new_tokens=limit, stop_token_ids=set(self.ends), rng_seed=options.seed)

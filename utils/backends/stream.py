@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 def in_time(ask: Callable[[], T], seconds: float, give_up: Callable[[], object] = lambda: None) -> T:
     """What `ask` returns or raises; TimeoutError after so many seconds: looking up a name, or the head of a response
-    that dribbles in, knows no limit of its own. It is left to a thread then, and `give_up` called when that ends."""
+    that dribbles in, knows no limit of its own. A thread goes on with it then; `give_up` may hurry that."""
     future: Future[T] = Future()
 
     def work() -> None:
@@ -43,7 +43,8 @@ def in_time(ask: Callable[[], T], seconds: float, give_up: Callable[[], object] 
     try:
         return future.result(seconds)
     except BaseException:  # Ctrl-C as well
-        future.add_done_callback(lambda _: give_up())
+        if not future.done():
+            give_up()
         raise
 
 
@@ -112,6 +113,12 @@ class Watch:
     def pause(self) -> None:
         """The reader is busy with what has come: its time is not the server's."""
         self._until = float("inf")
+
+    def hang_up(self) -> None:
+        """The answer is no longer wanted, whether it has begun or not."""
+        self._until = 0.0
+        with suppress(Exception):  # it has hung up already
+            self._hang_up()
 
     def done(self) -> None:
         """The answer is there, or given up."""
