@@ -1,6 +1,6 @@
 """Requests of all kinds, made from the server's own description, and bytes that are no requests: nothing breaks it.
 
-FUZZ=50000 makes a long run of it: so many requests from the description, and as many with bytes.
+FUZZ=50000 makes a long run of it: so many requests from the description, as many with schemas, as many with bytes.
 """
 
 import os

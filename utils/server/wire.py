@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -56,7 +55,7 @@ class Turn(Body):
 
 def _no_ids(value: Any) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], int | list):
-        raise PydanticCustomError("ids", "send texts, not token ids (in LangChain: check_embedding_ctx_length=False)")
+        raise ValueError("send texts, not token ids (in LangChain: check_embedding_ctx_length=False)")
     return value
 
 
@@ -107,8 +106,8 @@ def checked(wanted: type[Wanted], found: Any) -> Wanted:
         return wanted.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{where:.80}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+        where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+        raise BadInput(f"{where:.80}: {what[0].lower()}{what[1:]}.") from None
 
 
 def _no_constant(name: str) -> float:
