@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -65,20 +66,27 @@ def peak_memory(route: str, model: str, question: Question, mode: str = "auto") 
     return weigh(route, model, question, mode).peak
 
 
-def weigh(route: str, model: str | None, question: Question, mode: str | None = "auto") -> Memory:
-    """What it takes to ask the question. Raises as `ask`, and Unsupported where the model lies in a server."""
+def weigh(
+    route: str,
+    model: str | None,
+    question: Question,
+    mode: str | None = "auto",
+    stop: threading.Event | None = None,
+) -> Memory:
+    """What it takes to ask the question. Raises as `ask` (also when `stop` is set before the end), and Unsupported
+    where the model lies in a server."""
     rows = catalog.load().routes
     if route in rows and rows[route].hosted:
         raise Unsupported(f"On the route {route} a server has the model: what that takes cannot be seen from here.")
     seen: list[int] = []
-    said = _run(route, model, [question], mode, lambda process: seen.append(peak_of(process)))
+    said = _run(route, model, [question], mode, lambda process: seen.append(peak_of(process, stop)))
     return Memory(said["name"], seen[0], said["files"])
 
 
-def peak_of(process: subprocess.Popen[Any]) -> int:
-    """Bytes resident at most in a process and those that it started, until it ends."""
+def peak_of(process: subprocess.Popen[Any], stop: threading.Event | None = None) -> int:
+    """Bytes resident at most in a process and those that it started, until it ends or `stop` is set."""
     tree, peak = psutil.Process(process.pid), 0
-    while process.poll() is None:
+    while process.poll() is None and not (stop and stop.is_set()):
         with suppress(psutil.Error):
             everyone = [tree, *tree.children(recursive=True)]
             peak = max(peak, sum(one.memory_info().rss for one in everyone))
