@@ -65,7 +65,20 @@ def test_a_token_can_be_picked(backend):
     second = sampling.candidates()[1]
     sampling.pick.value = second[0]
     assert sampling.taken == [second[0]] and sampling.so_far_text == "The hut is" + backend._whole([second[0]])
-    assert sampling.pick.value is None
+    assert sampling.pick.index == 0 and sampling.pick.label == "a token"  # the page shows that, ready to pick another
+
+
+@pytest.mark.parametrize("start", ["", "The hut is"])
+def test_an_empty_text_is_said_and_nothing_else_happens(backend, start):
+    sampling = Sampling(backend, start)
+    sampling.text.value = ""
+    sampling.temperature.value = 0.5
+    sampling.step_button.click()
+    assert "The prompt is empty" in sampling.status.value and sampling.candidates() == [] and sampling.taken == []
+    assert "<code>" not in sampling.table.value and sampling.so_far_text == ""
+    assert len(str(sampling).splitlines()) == 3
+    sampling.text.value = "The hut"
+    assert len(sampling.candidates()) == 10
 
 
 def test_the_end_is_said(backend):

@@ -15,8 +15,9 @@ from utils.errors import BackendError
 from utils.widgets.panel import Panel, button, note, plain_table, pre, text
 
 SHOWN = 10  # candidates
+NO_TOKEN = -1  # of "a token" in the list; ipywidgets takes None for nothing picked, and shows nothing then
 _BAR = "height:1em;background:#0072B2"
-_GREY = "height:1em;background:var(--jp-border-color2)"
+_GREY = "height:1em;background:#888888"  # a contrast of 3 to 1 and more, in a light and in a dark page
 _TABLE = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);width:100%;max-width:640px"
 
 
@@ -85,7 +86,10 @@ class Sampling(Panel):
         return f"{self.text.value}{self._backend._whole(self.taken)}"
 
     def candidates(self) -> list[tuple[int, str, float, float]]:
-        """The likeliest: id, text, the model's probability, and the one after temperature, top-k and top-p."""
+        """The likeliest: id, text, the model's probability, and the one after temperature, top-k and top-p. None where
+        the model cannot read the text."""
+        if self._logits is None:
+            return []
         raw = probabilities(self._logits)
         now = probabilities(self._logits, self.temperature.value, self.top_k.value, self.top_p.value)
         best = np.argsort(-raw, kind="stable")[:SHOWN]
@@ -93,6 +97,8 @@ class Sampling(Panel):
 
     def step(self) -> None:
         """Take one token by the probabilities with the sliders."""
+        if self._logits is None:
+            return
         now = probabilities(self._logits, self.temperature.value, self.top_k.value, self.top_p.value)
         self.take(int(self._dice.choice(len(now), p=now)))
 
@@ -117,23 +123,23 @@ class Sampling(Panel):
 
     def _look(self) -> None:
         """Ask the model what comes next."""
+        self._logits: np.ndarray | None = None
         try:
             self._logits = self._backend.scores([*self._backend.text_ids(self.text.value), *self.taken])
             self.status.value = note(f"{len(self.taken)} token{'s' * (len(self.taken) != 1)} taken.")
         except BackendError as error:
             self.status.value = note(str(error), role="alert")
-            return
         self._draw()
 
     def _draw(self) -> None:
         found = self.candidates()
-        longest = max(max(raw, now) for _, _, raw, now in found)
+        longest = max((max(raw, now) for _, _, raw, now in found), default=1.0)
         self.so_far.value = pre(self.so_far_text)
         self.table.value = f'<table style="{_TABLE}">{_HEAD}{"".join(_row(*one, longest) for one in found)}</table>'
-        self.pick.options = [("a token", None), *((f"{piece!r}  {now:.1%}", i) for i, piece, _, now in found)]
+        self.pick.options = [("a token", NO_TOKEN), *((f"{piece!r}  {now:.1%}", i) for i, piece, _, now in found)]
 
     def _picked(self, token: int | None) -> None:
-        if token is not None:
+        if token not in (None, NO_TOKEN):
             self.take(token)
 
     def _piece(self, token: int) -> str:
