@@ -249,3 +249,58 @@ def test_a_failed_answer_is_not_read_again(scripted):
     chat._clock.now += 60
     ask(chat, "Two?")
     assert [m["content"] for m in backend.calls[1][0]] == ["Two?"]
+
+
+def test_half_an_answer_that_failed_is_shown_and_not_read_again(scripted):
+    backend = scripted(["Half ", BackendError("It went away.")])
+    chat = conversation(backend, "One?")
+    backend.pieces = ["Yes"]
+    for question in ("Two?", "Three?"):
+        chat._clock.now += 60
+        ask(chat, question)
+    assert [m["content"] for m in backend.calls[2][0]] == ["Two?", "Yes", "Three?"]
+    assert chat.turns[0] == ("One?", "Half ")
+
+
+def test_only_the_failed_answer_itself_is_not_read_again(scripted):
+    """Not one that came when it was asked again, nor the first of a new conversation."""
+    backend = scripted(["Half ", BackendError("It went away.")])
+    chat = conversation(backend, "One?")
+    backend.pieces = ["Yes"]
+    chat.retry()
+    chat.job.join(10)
+    chat._clock.now += 60
+    ask(chat, "Two?")
+    assert [m["content"] for m in backend.calls[2][0]] == ["One?", "Yes", "Two?"]
+    backend.pieces = ["Half ", BackendError("It went away.")]
+    chat.clear()
+    chat._clock.now += 60
+    ask(chat, "Three?")
+    chat.clear()
+    backend.pieces = ["Yes"]
+    for question in ("Four?", "Five?"):
+        chat._clock.now += 60
+        ask(chat, question)
+    assert [m["content"] for m in backend.calls[-1][0]] == ["Four?", "Yes", "Five?"]
+
+
+@pytest.mark.parametrize(("temperature", "said"), [(0.0, True), (0.7, False)])
+def test_retry_says_why_the_answer_is_the_same(scripted, temperature, said):
+    chat = conversation(scripted(["Yes"]), "One?")
+    chat.options = Options(temperature=temperature)
+    assert "The same answer" not in chat.status.value
+    chat.retry()
+    chat.job.join(10)
+    assert ("The same answer: at temperature 0" in chat.status.value) == said
+
+
+def test_stop_is_said_at_once(scripted):
+    backend = scripted(["One ", "two"])
+    backend.gate.clear()
+    chat = Chat(backend, prompt="Count")
+    chat.send()
+    chat.stop()
+    assert "Stopping ..." in chat.status.value
+    backend.gate.set()
+    chat.job.join(10)
+    assert "Stopped." in chat.status.value

@@ -41,6 +41,7 @@ class Chat(Panel):
         self.backend, self.options, self._clock = backend, options or Options(), clock
         self.turns: list[tuple[str, str]] = []  # questions with their answers, without the one that is being written
         self.job: threading.Thread | None = None
+        self._failed: set[int] = set()  # numbers of turns that ended in an error: half an answer is not read again
         self._asked = ""  # the question of the answer below, as long as it is not among the turns
         self._started = float("-inf")
         self._stop = threading.Event()
@@ -92,7 +93,7 @@ class Chat(Panel):
         """Ask the last question again; where tokens are drawn, with other dice."""
         if not self._busy() and self._asked:
             self.options = replace(self.options, seed=(self.options.seed + 1) % 2**31)
-            self._ask(self._asked)
+            self._ask(self._asked, before=self.answer)
 
     def edit(self, number: int) -> None:
         """Take question `number`, from 0, back into the prompt box; it and what came after it are forgotten."""
@@ -110,6 +111,8 @@ class Chat(Panel):
 
     def stop(self) -> None:
         """End the running answer after its next piece; what is written stays."""
+        if self._busy():
+            self.status.value = note("Stopping ...")
         self._stop.set()
 
     def close(self) -> None:
@@ -121,23 +124,29 @@ class Chat(Panel):
         if content.get("event") == "submit":  # what the page sends for Enter
             self.send()
 
-    def _ask(self, prompt: str) -> None:
+    def _ask(self, prompt: str, before: str = "") -> None:
         self._started, self._stop, self._asked = self._clock(), threading.Event(), prompt
+        self._failed.discard(len(self.turns))
         self.question.value = f'<div style="{_YOU}">{text(prompt)}</div>'
         self.view.clear()
         self._lock(True)
         self.status.value = note("Answering ...")
-        self.job = threading.Thread(target=self._run, args=(prompt, self._stop), daemon=True)
+        self.job = threading.Thread(target=self._run, args=(prompt, self._stop, before), daemon=True)
         self.job.start()
 
-    def _run(self, prompt: str, stop: threading.Event) -> None:
+    def _run(self, prompt: str, stop: threading.Event, before: str) -> None:
+        failed = True
         try:
-            said = self._stream(prompt, stop)
+            said, failed = self._stream(prompt, stop), False
         except BackendError as error:
             said = str(error)
         except Exception as error:  # a thread has no cell to report to: say it here, in words
             said = f"The model stopped with an unexpected {type(error).__name__}. Restart the kernel and try again."
         self.view.flush()
+        if failed:
+            self._failed.add(len(self.turns))
+        elif before == self.answer and before and self.options.greedy:
+            said += " The same answer: at temperature 0 the likeliest token is always taken."
         self._lock(False)
         self.status.value = note(said)
 
@@ -155,7 +164,9 @@ class Chat(Panel):
 
     def _messages(self, prompt: str) -> list[Message]:
         before: list[Message] = []
-        for question, answer in ((q, a) for q, a in self.turns if a and self.remember.value):
+        for number, (question, answer) in enumerate(self.turns if self.remember.value else ()):
+            if not answer or number in self._failed:
+                continue
             before += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return as_messages([*before, {"role": "user", "content": prompt}])
 
@@ -168,6 +179,7 @@ class Chat(Panel):
 
     def _forget_last(self) -> None:
         self._asked, self.question.value = "", ""
+        self._failed = {number for number in self._failed if number < len(self.turns)}
         self.view.clear()
         self.status.value = note("Nothing asked yet.")
         self._show()
