@@ -1,10 +1,14 @@
 """What the compare widget is made of: growing text, differences, ratings."""
 
 import random
+from unicodedata import east_asian_width
 
+from utils.widgets.bars import bars
 from utils.widgets.contest import START, Vote, points, ratings
 from utils.widgets.difference import marked
 from utils.widgets.growing import BLOCK, Growing
+from utils.widgets.kept import answer, milliseconds
+from utils.widgets.panel import plain_table
 
 
 class Clock:
@@ -103,3 +107,37 @@ def test_equals_are_hardly_ever_told_apart():
         first, second = ratings([Vote("a", "b", float(dice.random() < 0.5)) for _ in range(20)])
         apart += first.low > second.high
     assert apart <= 8
+
+
+def test_a_long_answer_is_kept_once():
+    """A text that grows token by token would be copied whole each time."""
+    growing = Growing(Clock())
+    for number in range(3000):
+        growing.add(f"{number} ")
+    held = sum(len(value) for value in vars(growing).values() if isinstance(value, str))
+    assert held < 100 and growing.text.startswith("0 1 2 ") and growing.text.endswith("2999 ")
+    growing.flush()
+    assert "".join(values(growing)) == growing.text
+
+
+def test_wide_characters_take_two_cells():
+    chinese = "小型语言模型是一种小的语言模型，可以在笔记本电脑上运行，不需要网络，也不需要显卡。"
+    rows = [["onnx", chinese, "12"], ["two", "plain words and 中文 mixed with them", "3"]]
+    _, _, *lines = plain_table(("route", "answer", "tokens"), rows, widths=(8, 31, 6)).splitlines()
+    said = ""
+    for line in lines:
+        cells = "".join(c * (2 if east_asian_width(c) in "WF" else 1) for c in line)  # as a terminal shows it
+        assert len(cells.rstrip()) <= 8 + 2 + 31 + 2 + 6
+        assert cells[41:43].strip() == "" and cells[43:].strip() in ("", "12", "3")
+        said += line[10:].strip("0123456789 ")
+    assert said.startswith(chinese)
+
+
+def test_bars_of_all_charts_stand_under_each_other():
+    one = answer("onnx/one") | {"first_token_s": 0.0031, "tokens_per_s": 900.0, "memory_mb": 187.4}
+    other = answer("onnx/two") | {"first_token_s": 0.0034}
+    html = bars([one, other])
+    assert html.count("<table") == 1 and html.count("<tbody") == 3 and "table-layout:fixed" in html
+    assert ">3.1<" in html and ">3.4<" in html and ">187<" in html  # not "3" beside "3" with bars of two lengths
+    assert bars([answer("onnx")]) == ""
+    assert [milliseconds(s) for s in (0.0099, 0.00995, 0.0104, 1.2)] == ["9.9", "10", "10", "1200"]

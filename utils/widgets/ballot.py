@@ -19,24 +19,19 @@ _TABLE = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-
 
 
 class Ballot:
-    """Asks which answer is best while `hide` keeps the names away. It knows names and letters, nothing of models."""
+    """Asks which answer is best; while it is `pending`, nobody may see who they are from. `changed` is called when
+    that begins and ends. It knows names and letters, nothing of models."""
 
-    def __init__(self, hide: Callable[[bool], object], dice: random.Random | None = None) -> None:
-        self._hide, self._dice = hide, dice or random.Random()
+    def __init__(self, changed: Callable[[], object], dice: random.Random | None = None) -> None:
+        self._changed, self._dice = changed, dice or random.Random()
         self.votes: list[Vote] = []
-        self._names: list[str] = []
-        self._open = False  # a question is being answered, or waits for its vote
+        self.pending = False
         self.blind = ipywidgets.Checkbox(description="Blind vote: hide who answers until I have chosen", indent=False)
         self.blind.layout.width = "auto"
-        self.blind.observe(lambda change: hide(change["new"]), "value")
+        self.blind.observe(lambda change: self.end(), "value")  # whoever has seen the names has no vote
         self._choices = ipywidgets.HBox(layout={"flex_flow": "row wrap"})
         self._standing = ipywidgets.HTML()
         self.box = ipywidgets.VBox([self.blind, self._choices, self._standing])
-
-    @property
-    def pending(self) -> bool:
-        """Whether names must not be shown yet."""
-        return bool(self.blind.value and self._open)
 
     def mix(self, columns: list[Any]) -> None:
         """Put them in another order, or in the same."""
@@ -44,30 +39,32 @@ class Ballot:
 
     def begin(self) -> None:
         """A new question: no choice yet."""
-        self._choices.children = ()
-        self._open = True
-        self._hide(self.blind.value)
+        self.end(pending=self.blind.value)
 
-    def open(self, names: Sequence[str]) -> None:
-        """All answers are there; `names` of the columns, in their order. Without a blind vote there is no choice."""
-        self._names = list(names)
-        if not self.blind.value or len(set(names)) < 2:
-            self._open = False
-            self._hide(False)
+    def open(self, names: Sequence[str | None]) -> None:
+        """All answers are there; `names` of the columns in their order, None for one without a whole answer."""
+        if not self.pending:
             return
-        offers = [(f"{letter} is best", i) for i, letter in zip(range(len(names)), LETTERS, strict=False)]
-        self._choices.children = [button(said, partial(self.choose, i)) for said, i in [*offers, ("A tie", None)]]
+        if len({name for name in names if name}) < 2:
+            self.end()
+            self._choices.children = (ipywidgets.HTML(note("No vote: it takes whole answers of two models.")),)
+            return
+        offers = [(f"{letter} is best", i) for i, letter in zip(range(len(names)), LETTERS, strict=False) if names[i]]
+        choices = [button(said, partial(self._choose, names, i)) for said, i in [*offers, ("A tie", None)]]
+        self._choices.children = choices
 
-    def choose(self, best: int | None) -> None:
-        """The number of the best column, from 0; None: a tie. Names are shown again."""
-        for one, other in combinations(range(len(self._names)), 2):
-            if best in (None, one, other) and self._names[one] != self._names[other]:
-                score = 0.5 if best is None else float(best == one)
-                self.votes.append(Vote(self._names[one], self._names[other], score))
-        self._choices.children = ()
-        self._open = False
-        self._hide(False)
+    def _choose(self, names: Sequence[str | None], best: int | None) -> None:
+        """`best`: the number of the best column, from 0; None: a tie. Names are shown again."""
+        for (i, one), (j, other) in combinations(enumerate(names), 2):
+            if one and other and one != other and best in (None, i, j):
+                self.votes.append(Vote(one, other, 0.5 if best is None else float(best == i)))
+        self.end()
         self.show()
+
+    def end(self, *, pending: bool = False) -> None:
+        """No choice is offered any more, and names may be seen unless `pending`."""
+        self._choices.children, self.pending = (), pending
+        self._changed()
 
     def show(self) -> None:
         """The ratings so far, as a table."""

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from utils.widgets.kept import Answer
+from utils.widgets.kept import Answer, milliseconds
 from utils.widgets.panel import text
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito 2008, a column each
-_TABLE = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.6;width:100%;max-width:720px"
-_NAME = "text-align:left;font-weight:400;white-space:nowrap;padding-right:12px"
-WHAT = (
-    ("tokens_per_s", "tokens/s after the first (longer is faster)", 1.0),
-    ("first_token_s", "ms to the first token (shorter is faster)", 1000.0),
+_TABLE = (
+    "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.6;width:100%;max-width:720px;"
+    "table-layout:fixed"  # the bars of all charts begin at the same place
+)
+_NAME = "text-align:left;font-weight:400;overflow-wrap:anywhere;padding-right:12px"
+_TITLE = "text-align:left;font-weight:600;padding-top:6px"
+_WIDTHS = '<colgroup><col style="width:32%"><col><col style="width:12%"></colgroup>'
+WHAT: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("tokens_per_s", "tokens/s after the first (longer is faster)", lambda value: f"{value:,.0f}"),
+    ("first_token_s", "ms to the first token (shorter is faster)", milliseconds),
+    ("memory_mb", "MB of memory at the peak (shorter is leaner)", lambda value: f"{value:,.0f}"),
 )
 
 
-def bars(answers: Sequence[Answer], names: Sequence[str] | None = None) -> str:
-    """A bar for each column's decode speed and time to first token; "" where nothing was measured."""
-    names = [str(one["place"]) for one in answers] if names is None else names
-    made = [_chart(answers, names, key, title, factor) for key, title, factor in WHAT]
-    return f'<div style="{_TABLE}">{"".join(made)}</div>'
+def bars(answers: Sequence[Answer]) -> str:
+    """A bar for each column's decode speed, time to first token and memory; "" where nothing was measured."""
+    made = "".join(_chart(answers, key, title, said) for key, title, said in WHAT)
+    return f'<table style="{_TABLE}">{_WIDTHS}{made}</table>' if made else ""
 
 
-def _chart(answers: Sequence[Answer], names: Sequence[str], key: str, title: str, factor: float) -> str:
-    values = [None if one[key] is None else factor * one[key] for one in answers]
+def _chart(answers: Sequence[Answer], key: str, title: str, said: Callable[[float], str]) -> str:
+    values = [one[key] for one in answers]
     longest = max((value for value in values if value), default=None)
     if longest is None:
         return ""
     rows = "".join(
-        f'<tr><th scope="row" style="{_NAME}">{text(name)}</th><td style="width:60%">{_bar(value, longest, i)}</td>'
-        f'<td style="text-align:right">{"" if value is None else format(value, ",.0f")}</td></tr>'
-        for i, (name, value) in enumerate(zip(names, values, strict=True))
+        f'<tr><th scope="row" style="{_NAME}">{text(one["place"])}</th><td>{_bar(value, longest, i)}</td>'
+        f'<td style="text-align:right">{"" if value is None else said(value)}</td></tr>'
+        for i, (one, value) in enumerate(zip(answers, values, strict=True))
     )
-    caption = f'<caption style="text-align:left;font-weight:600">{title}</caption>'
-    return f'<table style="width:100%">{caption}{rows}</table>'
+    return f'<tbody><tr><th scope="rowgroup" colspan="3" style="{_TITLE}">{title}</th></tr>{rows}</tbody>'
 
 
 def _bar(value: float | None, longest: float, place: int) -> str:

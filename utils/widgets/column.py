@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from math import isnan
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ipywidgets
-import psutil
 
 from utils import catalog
-from utils.backends import connect, routes
+from utils.backends import connect
 from utils.compare import split
 from utils.core import Backend, Completion, Message, Mode, Options, complete
 from utils.errors import BackendError
 from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
-from utils.widgets.kept import Answer, figures
+from utils.widgets.kept import Answer, answer, told
 from utils.widgets.panel import badge, note, text
+from utils.widgets.picking import Picker
 
-USUAL = "usual"
 _HEAD = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);font-weight:600;line-height:1.5"
+NOTHING, STOPPED = "Nothing asked yet.", "Stopped."
 WARM_UP = 8  # tokens that a model in this process writes before the first answer that counts
-ENDINGS = {"stop": "complete", "length": "cut off at the limit", None: "incomplete"}
 
 
 class Stopped(Exception):
@@ -32,106 +30,98 @@ class Stopped(Exception):
 
 
 class Column:
-    """Connects when it is first asked, and lets go of its model when another is picked."""
+    """Connects when it is first asked, and lets go of its model when another is picked.
+
+    `said` is the answer that is shown, with who gave it: by then the pickers may stand for another.
+    """
 
     def __init__(
         self, place: str, mode: Mode | None, opened: Callable[..., Backend] = connect, clock: Any = None
     ) -> None:
         self._mode, self._opened = mode, opened
         self.backend: Backend | None = None
-        self.answer: Completion | None = None
-        self.problem = ""
-        self.memory: float | None = None
-        route, _ = split(place)
-        full = {"width": "auto"}
-        wide = {"description_width": "70px"}
-        self.route = ipywidgets.Dropdown(
-            options=sorted({*routes(), route}), value=route, description="Route", layout=full, style=wide
-        )
-        self.model = ipywidgets.Combobox(value=USUAL, description="Model", layout=full, style=wide)
-        self.precision = ipywidgets.Dropdown(description="Precision", layout=full, style=wide)
-        self.head = ipywidgets.HTML()
-        self.facts = ipywidgets.HTML(note("Nothing asked yet."))
+        self._warm: Backend | None = None  # the one that has written its first tokens
+        self._used: Backend | None = None  # by an answer, which after Stop may still be on its way
+        self._turn: object | None = None  # the answer that is being written
+        self._freed = 0  # how many times
+        self._lock = threading.Lock()
+        self.picker = Picker(place, mode, self._picked)
+        self.route, self.model, self.precision = self.picker.controls
+        self.head, self.facts = ipywidgets.HTML(), ipywidgets.HTML()
         self.view = Growing() if clock is None else Growing(clock)
-        self._offer()
-        self.pick(place)
-        self.route.observe(self._changed, "value")
-        for picker in (self.model, self.precision):
-            picker.observe(self._let_go, "value")
-        parts = [self.route, self.model, self.precision, self.head, self.view.box, self.facts]
+        self._number, self._letter, self._words = 1, "", NOTHING
+        self.said = answer(self.place)
+        parts = [*self.picker.controls, self.head, self.view.box, self.facts]
         self.box = ipywidgets.VBox(parts, layout={"flex": "1 1 260px", "min_width": "240px", "margin": "0 12px 12px 0"})
+        self._show()
 
     @property
     def place(self) -> str:
-        """ "onnx/pocket-phi-3-mini:int4", or "onnx" for the usual model."""
-        name = self.model.value.strip() or USUAL
-        usual = name == USUAL
-        if self.precision.index:  # not the first, which needs no saying
-            row = catalog.load().routes[self.route.value]
-            name = f"{row.pocket if usual else name}:{self.precision.value}"
-        elif usual:
-            return str(self.route.value)
-        return f"{self.route.value}/{name}"
+        """What the pickers stand for: "onnx/pocket-phi-3-mini:int4", or "onnx" for the usual model."""
+        return self.picker.place
 
-    def pick(self, place: str) -> None:
-        """Route, model and precision of such a name."""
-        route, model = split(place)
-        name, colon, tail = (model or USUAL).rpartition(":")
-        self.route.value = route
-        known = bool(colon) and tail in self.precision.options  # else the colon is part of the name, as in phi3:mini
-        self.model.value = name if known else model or USUAL
-        if self.precision.options:
-            self.precision.index = self.precision.options.index(tail) if known else 0
+    def clear(self, words: str = NOTHING) -> None:
+        """No answer yet; `words` say why."""
+        with self._lock:
+            self.view.clear()
+            self.said, self._words = answer(self.place), words
+        self._show()
 
-    def hide(self, letter: str | None) -> None:
-        """Show only a letter, for a blind vote; None shows who it is."""
-        for picker in (self.route, self.model, self.precision):
-            picker.layout.display = "none" if letter or len(picker.options) < 2 else ""
-        if letter:
-            self.head.value = f'<div style="{_HEAD}">Answer {letter}</div>'
-            self.facts.layout.display = "none"
-        else:
-            self.facts.layout.display = ""
-            self._name()
+    def stand(self, number: int, letter: str) -> None:
+        """Its number, from 1; and a letter where a blind vote is to come, which is all that is then shown of it."""
+        self._number, self._letter = number, letter
+        self.picker.number(number)
+        self.picker.show(not letter)
+        self._show()
+
+    def begin(self) -> None:
+        """A question is coming; `ask` answers it, or `leave` ends it."""
+        self.clear("Its turn is to come.")
+        self._turn = object()
 
     def ask(self, messages: Sequence[Message], options: Options, stop: threading.Event) -> None:
-        """The answer, piece by piece; whatever goes wrong is said in words. `answer` is None unless it is whole."""
-        self.answer, self.problem = None, ""
-        self.view.clear()
-        self.facts.value = note("Answering ...")
+        """The answer, piece by piece; whatever goes wrong is said in words. `said` is what is known of it."""
+        place, turn = self.said["place"], self._turn
+        made, problem = None, ""
+
+        def check(piece: str = "") -> None:
+            if stop.is_set() or turn is None or self._turn is not turn:
+                raise Stopped
 
         def write(piece: str) -> None:
-            self.view.add(piece)
-            if stop.is_set():
-                raise Stopped
+            with self._lock:
+                check()
+                self.view.add(piece)
 
         try:
-            backend = self._connected()
-            if stop.is_set():
-                raise Stopped
-            self.answer = complete(backend, messages, options, on_text=write)
-            said = self._facts(self.answer)
+            check()
+            self._now(turn, "Loading the model ...")
+            with self._held(place) as backend:
+                self._now(turn, "Answering ...", model=backend.model, source=backend.source)
+                check()
+                self._warm_up(backend, place, check)
+                made = complete(backend, messages, options, on_text=write)
         except Stopped:
-            said = self.problem = "Stopped."
+            problem = STOPPED
         except BackendError as error:
-            said = self.problem = str(error)
+            problem = str(error)
         except Exception as error:  # a thread has no cell to report to
-            said = self.problem = f"The model stopped with an unexpected {type(error).__name__}. Try again."
-        self.view.flush()
-        self.facts.value = note(said, role="alert" if self.problem else "status")
+            problem = f"The model stopped with an unexpected {type(error).__name__}. Try again."
+        self._end(turn, made, problem)
+
+    def leave(self) -> None:
+        """Stopped while the model is busy: what still comes of it is not shown."""
+        self._end(self._turn, None, STOPPED)
 
     def again(self, said: Answer) -> None:
         """Show an answer of an earlier run, with who gave it."""
         if said["place"] != self.place:
-            self.pick(said["place"])
+            self.picker.pick(said["place"])
         self.view.clear()
         self.view.add(said["text"])
         self.view.flush()
-        tokens, first, speed = figures(said)
-        parts = (tokens and f"{tokens} tokens", first and f"first after {first} ms", speed and f"then {speed} tokens/s")
-        self.facts.value = note(said["problem"] or " · ".join(filter(None, parts)))
-        who = f"{said['model']} ({said['place']})"
-        self.head.value = f'<div style="{_HEAD}">{badge(said["source"] or "recorded")} {text(who)}</div>'
+        self.said, self._words = said, ""
+        self._show()
 
     def mark(self, other: str | None) -> None:
         """Mark what differs from another text; None: nothing."""
@@ -141,52 +131,76 @@ class Column:
             self.view.mark(marked(self.view.text, other))
 
     def close(self) -> None:
-        """Lets go of the model."""
-        if self.backend is not None:
-            self.backend.close()
-            self.backend = None
+        """Lets go of the model; if an answer still needs it, when that ends."""
+        with self._lock:
+            old, self.backend = self.backend, None
+            self._freed += 1
+            needed = old is self._used
+        if old is not None and not needed:
+            old.close()
 
-    def _connected(self) -> Backend:
-        if self.backend is None:
-            before = psutil.Process().memory_info().rss
-            route, model = split(self.place)
-            self.backend = self._opened(route, model, mode=self._mode)
-            self.memory = max(0, psutil.Process().memory_info().rss - before) / 1e6
-            self._name()
-            if not catalog.load().routes[route].hosted:  # a service would have to be paid
-                with suppress(BackendError):  # it will say so again when it counts
-                    complete(self.backend, "What is an SLM?", Options(max_tokens=WARM_UP))
-        return self.backend
+    @contextmanager
+    def _held(self, place: str) -> Iterator[Backend]:
+        """The model, loaded if need be. Nobody closes it meanwhile; if it was let go of, that is done at the end."""
+        with self._lock:
+            self._used, freed = self.backend, self._freed
+        if self._used is None:
+            made = self._opened(*split(place), mode=self._mode)
+            with self._lock:
+                self._used = made
+                self.backend = made if self._freed == freed else None
+        backend: Backend = self._used
+        try:
+            yield backend
+        finally:
+            with self._lock:
+                self._used, kept = None, self.backend is backend
+            if not kept:
+                backend.close()
 
-    def _name(self) -> None:
-        if self.backend is not None and self.facts.layout.display != "none":
-            who = f"{self.backend.model} on {self.backend.name}"
-            self.head.value = f'<div style="{_HEAD}">{badge(self.backend.source)} {text(who)}</div>'
+    def _warm_up(self, backend: Backend, place: str, check: Callable[[str], object]) -> None:
+        hosted = catalog.load().routes[split(place)[0]].hosted  # a service would have to be paid
+        if not hosted and self._warm is not backend:
+            with suppress(BackendError):  # it will say so again when it counts
+                complete(backend, "What is an SLM?", Options(max_tokens=WARM_UP), on_text=check)
+            self._warm = backend
 
-    def _facts(self, answer: Completion) -> str:
-        tokens = "tokens unknown" if answer.tokens is None else f"{answer.tokens} tokens"
-        first = "" if isnan(answer.first_token_s) else f"first after {1000 * answer.first_token_s:.0f} ms"
-        speed = "" if isnan(answer.tokens_per_s) else f"then {answer.tokens_per_s:,.0f} tokens/s"
-        hosted = catalog.load().routes[self.route.value].hosted
-        memory = "" if hosted or self.memory is None else f"loading took {self.memory:,.0f} MB"
-        ending = ENDINGS.get(answer.finish_reason, str(answer.finish_reason))
-        return " · ".join(filter(None, (tokens, first, speed, ending, memory)))
+    def _now(self, turn: object | None, words: str, **known: str) -> None:
+        """What is known of the answer that is being written, unless that is over."""
+        with self._lock:
+            if turn is not None and self._turn is turn:
+                self._words = words
+                self.said |= known
+        self._show()
 
-    def _changed(self, change: object) -> None:
-        self.model.value = USUAL
-        self._offer()
-        self._let_go(change)
+    def _end(self, turn: object | None, made: Completion | None, problem: str) -> None:
+        with self._lock:
+            if turn is None or self._turn is not turn:
+                return
+            self.view.flush()
+            who = None if self.said["model"] is None else (self.said["model"], self.said["source"])
+            self.said = answer(self.said["place"], who, made, self.view.text, problem)
+            self._turn, self._words = None, ""
+        self._show()
 
-    def _offer(self) -> None:
-        """The models and precisions of the route that is picked."""
-        table = catalog.load()
-        row = table.routes[self.route.value]
-        names = [m.name for m in table.models.values() if m.kind == "pocket" or row.name in m.ids]
-        self.model.options = [USUAL, *names]
-        self.precision.options = row.precisions
-        self.precision.index = 0 if row.precisions else None
-        self.precision.layout.display = "none" if len(row.precisions) < 2 else ""  # a choice of one is none
-
-    def _let_go(self, change: object) -> None:
+    def _picked(self) -> None:
+        """Another model: what the last one said is no answer of this one."""
         self.close()
-        self.head.value = ""
+        if self._turn is None:
+            self.clear()
+
+    def _show(self) -> None:
+        """Who answers, and the line under the answer."""
+        said, failed = self.said, bool(self.said["problem"])
+        who = f"{badge(said['source'] or '')} {text(_who(said))}" if said["model"] else ""
+        head = f"Answer {self._letter}" if self._letter else who
+        self.head.value = f'<div role="heading" aria-level="4" style="{_HEAD}">{head}</div>' if head else ""
+        hidden = "No whole answer. Why is said after the vote." if self._letter and failed else ""
+        name = f"Answer {self._letter}" if self._letter else f"Column {self._number}"
+        line = self._words or hidden or told(said)
+        self.facts.value = note(line, role="alert" if failed else "status", of=name)
+        self.facts.layout.display = "none" if self._letter and not (self._words or failed) else ""
+
+
+def _who(said: Answer) -> str:
+    return f"{said['model']} on {split(said['place'])[0]}"

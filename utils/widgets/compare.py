@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from utils.backends import connect
+from utils.compare import machine
 from utils.core import Backend, Message, Mode, Options
 from utils.errors import BackendError, BadInput
-from utils.widgets import ballot, bars, kept
+from utils.widgets import ballot, bars, kept, memory
 from utils.widgets.asking import WIDE, WRAP, Asking
 from utils.widgets.column import Column
 from utils.widgets.keeping import Keeping
 from utils.widgets.panel import Panel, button, note, plain_table
+from utils.widgets.picking import known
+from utils.widgets.running import Running
 
 if TYPE_CHECKING:
     import pandas
 
-MOST = 4
 DOUBLE_CLICK_S = 0.5
+FAIR, TOGETHER = "One run each: small differences mean nothing.", "All at once: no column's speed is its own."
 
 
 class Compare(Panel):
@@ -48,15 +51,17 @@ class Compare(Panel):
         opened: Callable[..., Backend] = connect,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not 1 <= len(routes) <= MOST or isinstance(routes, str):
-            raise BadInput(f"Compare takes a list of one to {MOST} routes, such as ['onnx', 'llama.cpp'].")
+        if not 1 <= len(routes) <= kept.MOST or isinstance(routes, str):
+            raise BadInput(f"Compare takes a list of one to {kept.MOST} routes, such as ['onnx', 'llama.cpp'].")
         self._clock = clock
         self._make: Callable[[str], Column] = lambda place: Column(place, mode, opened, clock)
         self.columns = [self._make(place) for place in routes]
         self.runs: list[kept.Run] = []
-        self.job: threading.Thread | None = None
-        self._stop, self._started = threading.Event(), float("-inf")
+        self._running, self._started = Running(self._tell), float("-inf")
+        self._shown: kept.Run | None = None
         self._build(prompt, system, options)
+        self.memory_button.layout.display = "" if opened is connect else "none"  # another process has only `connect`
+        self._show()
 
     def _build(self, prompt: str, system: str, options: Options) -> None:
         self.asking = Asking(prompt, system, options)
@@ -66,79 +71,82 @@ class Compare(Panel):
         self.stop_button = button("Stop", self.stop, "Stop every answer", disabled=True)
         self.more, self.fewer = button("Add a column", self.add), button("Remove the last", self.remove)
         self.differences = ipywidgets.Checkbox(description="Mark differences from the first", indent=False)
-        self.differences.observe(lambda change: self._mark(), "value")
-        self.ballot = ballot.Ballot(self._hide)
+        self.differences.observe(lambda change: self._draw(), "value")
+        self.memory_button = button("Measure memory", self.measure_memory, "Each once more, in a process of its own")
+        self.ballot = ballot.Ballot(self._show)
         self.status, self.chart = ipywidgets.HTML(note("Nothing asked yet.")), ipywidgets.HTML()
-        self.history = ipywidgets.Dropdown(
-            options=[("this run", -1)], description="History", style=WIDE, layout={"width": "auto"}
-        )
+        wide = {"width": "auto"}
+        self.history = ipywidgets.Dropdown(options=[("", -1)], description="History", style=WIDE, layout=wide)
         self.history.observe(lambda change: self._look(change["new"]), "value")
         self.keeping = Keeping(self)
         self._row = ipywidgets.HBox(layout={"flex_flow": "row wrap", "align_items": "stretch"})
-        self.box = ipywidgets.VBox(
-            [
-                self.asking.box,
-                ipywidgets.HBox([self.order, self.run_button, self.stop_button, self.more, self.fewer], layout=WRAP),
-                self.status,
-                self._row,
-                self.differences,
-                self.chart,
-                self.ballot.box,
-                self.history,
-                self.keeping.box,
-            ]
-        )
-        self._show()
+        buttons = [self.run_button, self.stop_button, self.more, self.fewer]
+        for control in (*buttons, self.memory_button, self.differences):
+            control.layout.width = "auto"
+        first = ipywidgets.HBox([self.order, *buttons], layout=WRAP)
+        second = ipywidgets.HBox([self.differences, self.memory_button], layout=WRAP)
+        parts = [self.asking.box, first, self.status, self._row, second, self.chart]
+        self.box = ipywidgets.VBox([*parts, self.ballot.box, self.history, self.keeping.box])
 
     def __str__(self) -> str:
         if not self.runs:
-            return f"Compare {', '.join(c.place for c in self.columns)}. Run this cell to ask them something."
+            places = [column.place for column in self.columns]
+            named = f"comparison = utils.Compare({places}); comparison.run(); print(comparison)"
+            return f"Compare {', '.join(places)}: press Run. Where there is no button: {named}"
         rows = [[c["place"], c["text"] or c["problem"], *kept.figures(c)] for c in self.runs[-1]["columns"]]
-        head = ("route", "answer", "tokens", "first, ms", "tokens/s")
-        return plain_table(head, rows, widths=(26, 44, 6, 9, 8))
+        head = ("route", "answer", "tokens", "first, ms", "tokens/s", "MB")
+        return plain_table(head, rows, widths=(26, 38, 6, 9, 8, 6))
+
+    @property
+    def job(self) -> threading.Thread | None:
+        """What runs in the background, or ran last."""
+        return self._running.job
 
     def start(self) -> None:
         """Ask every column in the background. A second click while it runs does nothing."""
-        if self._busy() or self._clock() - self._started < DOUBLE_CLICK_S:
+        if self._running.busy or self._clock() - self._started < DOUBLE_CLICK_S:
             return
         try:
-            messages, options = self.asking.asked()
+            self._ask()
+            self._started = self._clock()
         except BackendError as error:
             self.status.value = note(str(error), role="alert")
-            return
-        self._started, self._stop = self._clock(), threading.Event()
-        self._lock(True)
-        self.job = threading.Thread(target=self._run, args=(messages, options, self._stop), daemon=True)
-        self.job.start()
 
     def run(self) -> None:
-        """Ask every column and wait for the answers. Raises BadInput."""
-        messages, options = self.asking.asked()
-        self._stop = threading.Event()
-        self._run(messages, options, self._stop)
+        """Ask every column and wait for the answers; an interrupt stops them. Raises BadInput."""
+        self._running.check_idle()
+        self._ask()
+        self._running.wait()
+
+    def measure_memory(self) -> None:
+        """Ask the models of the run that is shown once more, each in a process of its own, for their memory."""
+        run = self._shown
+        if run is not None and not self._running.busy:
+            for column in self.columns:
+                column.close()  # else each model would be in memory twice
+            self._running.begin(lambda stop: memory.measure(run, stop, self._tell), "Measuring memory ...")
 
     def stop(self) -> None:
-        """End the running answers after their next piece; what is written stays."""
-        self._stop.set()
+        """End every answer at once; what is written stays."""
+        self._running.stop()
 
     def close(self) -> None:
         """Stop, let go of the models and take the widget off the page."""
         self.stop()
-        if self.job is not None:
-            self.job.join()
+        self._running.wait()
         for column in self.columns:
             column.close()
         self.box.close()
 
     def add(self, place: str = "onnx") -> None:
         """One column more, up to four."""
-        if not self._busy() and len(self.columns) < MOST:
+        if not self._running.busy and len(self.columns) < kept.MOST:
             self.columns.append(self._make(place))
             self._show()
 
     def remove(self) -> None:
         """The last column goes, unless it is the only one."""
-        if not self._busy() and len(self.columns) > 1:
+        if not self._running.busy and len(self.columns) > 1:
             self.columns.pop().close()
             self._show()
 
@@ -148,101 +156,76 @@ class Compare(Panel):
 
     def load(self, file: str | Path) -> None:
         """Take up the runs and votes of a file that `save` wrote; the last run is shown. Raises BadInput."""
-        self.runs, self.ballot.votes = kept.load(file)
+        self._running.check_idle()
+        runs, votes = kept.load(file)
+        for place in (answer["place"] for run in runs for answer in run["columns"]):
+            known(place)
+        self.runs, self.ballot.votes = runs, votes
         self.ballot.show()
-        self._remember()
-        self._look(len(self.runs) - 1)
+        self.history.options = kept.listed(runs)
+        self._look(len(runs) - 1)
 
     def table(self) -> pandas.DataFrame:
-        """Every answer of every run, a row each: times in seconds, speeds in tokens/s."""
+        """Every answer of every run, a row each: times in seconds, speeds in tokens/s, memory in MB."""
         return kept.table(self.runs)
 
-    def _run(self, messages: list[Message], options: Options, stop: threading.Event) -> None:
+    def _ask(self) -> None:
+        """What stands in the boxes now is asked and kept, whatever is written into them meanwhile. Raises BadInput."""
+        messages, options = self.asking.asked()
+        date = datetime.datetime.now().isoformat(timespec="seconds")
+        run = {"date": date, **self.asking.kept(options), "together": self.order.value == "together"}
+        self._running.begin(lambda stop: self._answers(run, messages, options, stop), "Answering ...")
+
+    def _answers(self, run: kept.Run, messages: list[Message], options: Options, stop: threading.Event) -> str:
         if self.ballot.blind.value:  # else the second would soon be known
             self.ballot.mix(self.columns)
-            self._row.children = [column.box for column in self.columns]
+        self._shown = None
         self.ballot.begin()
-        self.status.value = note("Answering ...")
-        together = self.order.value == "together"
-        jobs = [threading.Thread(target=c.ask, args=(messages, options, stop), daemon=True) for c in self.columns]
-        for job in jobs:
-            job.start()
-            if not together:
-                job.join()
-        for job in jobs:
-            job.join()
-        self.runs.append(self._record(together))
-        self.ballot.open([answer["place"] for answer in self.runs[-1]["columns"]])
-        self._remember()
-        self._lock(False)
-        how = (
-            "All at once: no column's speed is its own."
-            if together
-            else "One run each: small differences mean nothing."
-        )
-        self.status.value = note("Stopped." if stop.is_set() else f"Done. {how}")
-
-    def _record(self, together: bool) -> kept.Run:
-        columns = [
-            kept.answer(
-                column.place,
-                (column.backend.model, column.backend.source) if column.backend else None,
-                column.answer,
-                column.view.text,
-                column.problem,
-            )
-            for column in self.columns
-        ]
-        date = datetime.datetime.now().isoformat(timespec="seconds")
-        asked = {"prompt": self.asking.prompt.value, "system": self.asking.system.value, "together": together}
-        return {"date": date, **asked, "columns": columns}
-
-    def _remember(self) -> None:
-        """The runs as a list to look at again, the newest first, and the bars of the last one."""
-        shown = [(f"{i}: {run['prompt'][:60]} ({run['date']})", i - 1) for i, run in enumerate(self.runs, 1)]
-        self.history.options = [("", -1), *reversed(shown)]
-        self._mark()
+        self._running.ask(self.columns, messages, options, stop, together=run["together"], drawn=self._draw)
+        self._shown = run | {"columns": [column.said for column in self.columns], "machine": machine()}
+        self.runs.append(self._shown)
+        self.ballot.open([None if one["problem"] else one["place"] for one in self._shown["columns"]])
+        self.history.options = kept.listed(self.runs)
+        return "Stopped." if stop.is_set() else f"Done. {TOGETHER if run['together'] else FAIR}"
 
     def _look(self, number: int | None) -> None:
-        """Show a run of the history: its prompt and, in as many columns as there are, its answers."""
-        if number is None or not 0 <= number < len(self.runs) or self._busy():
+        """Show a run of the history: what was asked and, in as many columns as there are, its answers."""
+        if number is None or not 0 <= number < len(self.runs) or self._running.busy:
             return
-        run = self.runs[number]
-        while len(self.columns) < len(run["columns"]):
-            self.add()
-        while len(self.columns) > len(run["columns"]):
-            self.remove()
-        self.asking.prompt.value = run["prompt"]
-        for column, said in zip(self.columns, run["columns"], strict=True):
+        run = self._shown = self.runs[number]
+        answers = run["columns"]
+        for column in self.columns[len(answers) :]:
+            column.close()
+        self.columns[len(answers) :] = [self._make("onnx") for _ in answers[len(self.columns) :]]
+        self.asking.again(run)
+        self.order.value = "together" if run["together"] else "fair"
+        for column, said in zip(self.columns, answers, strict=True):
             column.again(said)
-        self._mark(run)
-        self.status.value = note(f"Run {number + 1}, of {run['date']}.")
+        self.ballot.end()
+        self.status.value = note(f"Run {number + 1}, {kept.how(run)}")
 
-    def _mark(self, run: kept.Run | None = None) -> None:
-        """Bars of the run, and if wanted what differs from the first column's answer."""
-        if run is None and not self.runs:
-            return
-        answers = (run or self.runs[-1])["columns"]
+    def _draw(self) -> None:
+        """Bars of the answers that are shown and, when all are there, what differs from the first."""
+        answers = [column.said for column in self.columns]
         self.chart.value = "" if self.ballot.pending else bars.bars(answers)
-        for column in self.columns[1:]:
-            column.mark(answers[0]["text"] if self.differences.value else None)
-
-    def _hide(self, blind: bool) -> None:
-        for column, letter in zip(self.columns, ballot.LETTERS, strict=False):
-            column.hide(letter if blind else None)
-        self.chart.value = "" if blind or not self.runs else bars.bars(self.runs[-1]["columns"])
+        if not self._running.busy:
+            for column in self.columns[1:]:
+                column.mark(answers[0]["text"] if self.differences.value else None)
 
     def _show(self) -> None:
+        """The columns in their order, with their names or their letters, and the buttons that may be pressed now."""
+        busy, pending = self._running.busy, self.ballot.pending
         self._row.children = [column.box for column in self.columns]
-        self._lock(False)
-        self._hide(self.ballot.blind.value)
+        for number, (column, letter) in enumerate(zip(self.columns, ballot.LETTERS, strict=False), 1):
+            column.stand(number, letter if pending else "")
+            column.picker.lock(busy)
+        self.run_button.disabled, self.stop_button.disabled = busy, not busy
+        self.more.disabled = busy or pending or len(self.columns) == kept.MOST
+        self.fewer.disabled = busy or pending or len(self.columns) == 1
+        self.history.disabled = self.keeping.load.disabled = busy or pending
+        self.memory_button.disabled = busy or pending or self._shown is None
+        self._draw()
 
-    def _busy(self) -> bool:
-        return self.job is not None and self.job.is_alive() and threading.current_thread() is not self.job
-
-    def _lock(self, busy: bool) -> None:
-        for control in (self.run_button, self.more, self.fewer, self.history):
-            control.disabled = busy
-        self.more.disabled = busy or len(self.columns) == MOST
-        self.fewer.disabled = busy or len(self.columns) == 1
-        self.stop_button.disabled = not busy
+    def _tell(self, words: str) -> None:
+        self._show()
+        self.status.value = note(words)

@@ -34,27 +34,37 @@ class Growing:
 
     def clear(self) -> None:
         """Nothing written, nothing shown."""
-        self.text, self._drawn, self._start, self._marked = "", float("-inf"), 0, False
+        self._added: list[str] = []  # one text that grows would be copied whole with every token
+        self._drawn = float("-inf")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._last, self._seen, self._marked = "", 0, False  # the last block's text; how many of `_added` are drawn
         self._pieces = [_piece()]
         self.box.children = [self._style, *self._pieces]
 
+    @property
+    def text(self) -> str:
+        """All that was added."""
+        return "".join(self._added)
+
     def add(self, more: str) -> None:
         """Shown soon; `flush` shows it now."""
-        self.text += more
+        self._added.append(more)
         if self._clock() - self._drawn >= REDRAW_S:
             self.flush()
 
     def flush(self) -> None:
         """Show everything that was added, and no marks."""
         if self._marked:
-            self._marked, self._start, self._pieces = False, 0, [_piece()]
-            self.box.children = [self._style, *self._pieces]
-        made = len(self._pieces)
-        while len(self.text) - self._start > BLOCK:
-            self._pieces[-1].value = text(self.text[self._start : self._start + BLOCK])
-            self._start += BLOCK
+            self._begin()
+        self._last += "".join(self._added[self._seen :])
+        self._seen, made = len(self._added), len(self._pieces)
+        while len(self._last) > BLOCK:
+            self._pieces[-1].value = text(self._last[:BLOCK])
+            self._last = self._last[BLOCK:]
             self._pieces.append(_piece())
-        self._pieces[-1].value = text(self.text[self._start :])
+        self._pieces[-1].value = text(self._last)
         if len(self._pieces) > made:
             self.box.children = [self._style, *self._pieces]
         self._drawn = self._clock()

@@ -37,6 +37,8 @@ class Keeping:
 
     def _do(self, does: Callable[[], str]) -> None:
         try:
+            if not self.file.value.strip():
+                raise BadInput("Write the name of a file first.")
             self.said.value = note(does())
         except BadInput as error:
             self.said.value = note(str(error), role="alert")
@@ -52,7 +54,7 @@ class Keeping:
     def _table(self) -> str:
         file = Path(self.file.value).with_suffix(".csv")
         try:
-            self._keeper.table().to_csv(file, index=False)
+            self._keeper.table().to_csv(file, index=False, errors="backslashreplace")
         except OSError as error:
             raise BadInput(f"{file} cannot be written: {error.strerror}.") from None
         return f"Saved: {file}"

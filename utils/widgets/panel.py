@@ -3,15 +3,18 @@
 It does not know what any widget shows. Everything that comes from a model goes through `text()` first.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from itertools import zip_longest
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import Any
+from unicodedata import east_asian_width
 
 import ipywidgets
 
+_FILL = "\0"  # no text that is shown has it
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _BADGES = {  # background and text keep a contrast of at least 7 to 1, in a light and in a dark page
     "pocket": ("#F0E442", "#1a1a1a"),
@@ -19,6 +22,7 @@ _BADGES = {  # background and text keep a contrast of at least 7 to 1, in a ligh
     "recorded": ("#dddddd", "#1a1a1a"),
 }
 
+_HEARD = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"  # not seen
 PRE = (  # word-break: JupyterLab's own style would break in the middle of words
     "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;line-height:1.5;"
     "margin:0;min-height:3em;padding:8px 12px;border-radius:3px;"
@@ -66,20 +70,41 @@ def badge(source: str) -> str:
     return f'<span class="slm-badge" style="{style}">{text(source.upper())}</span>'
 
 
-def note(value: str, *, role: str = "status") -> str:
-    """A small line of text that a screen reader announces when it changes."""
+def note(value: str, *, role: str = "status", of: str = "") -> str:
+    """A small line of text that a screen reader announces when it changes; `of` is for that reader only."""
     style = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
-    return f'<div role="{role}" style="{style}">{text(value)}</div>'
+    heard = f'<span style="{_HEARD}">{text(of)}: </span>' if of else ""
+    return f'<div role="{role}" style="{style}">{heard}{text(value)}</div>'
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, widths: Sequence[int]) -> str:
-    """A table as plain text. Cells longer than their width (in characters) go on in the next line."""
+    """A table as plain text. What is longer than its width (in cells; a Chinese character takes two) goes on in the
+    next line."""
     lines = [_line(headings, widths), _line(["-" * width for width in widths], widths)]
     for row in rows:
-        cells = [wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        cells = [_wrapped(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
         lines += [_line(parts, widths) for parts in zip_longest(*cells, fillvalue="")]
     return "\n".join(lines)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return "  ".join(
+        cell + " " * (width - len(_spread(cell))) for cell, width in zip(cells, widths, strict=True)
+    ).rstrip()
+
+
+class _Wrapper(TextWrapper):
+    """Breaks lines beside wide characters too, which have no spaces between them."""
+
+    def _split(self, text: str) -> list[str]:
+        return [part for chunk in super()._split(text) for part in re.split(f"(.{_FILL})", chunk) if part]
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    return [line.replace(_FILL, "") for line in _Wrapper(width).wrap(_spread(cell))]
+
+
+def _spread(cell: str) -> str:
+    """As long as it is wide: each wide character is followed by a filler."""
+    plain = cell.replace(_FILL, "")
+    return "".join(char + _FILL if east_asian_width(char) in "WF" else char for char in plain)
