@@ -137,6 +137,21 @@ def run_heard(tab: Page) -> list[str]:
     return asked
 
 
+def shots(base: Path) -> Path:
+    """Where pictures of the pages are kept: in the folder that SLM_SCREENSHOTS names, else below `base`."""
+    folder = Path(os.environ.get("SLM_SCREENSHOTS") or base / "screenshots").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def themes(tab: Page, file: Path) -> None:
+    """The whole notebook as two PNGs, in light and dark, with the theme's name at the end of the file's."""
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        menu(tab, "Settings", "Theme", theme)
+        tab.wait_for_timeout(1000)
+        picture(tab, file.with_name(f"{file.name}, {theme}.png"))
+
+
 def picture(tab: Page, file: Path) -> None:
     """The whole notebook from top to bottom as one PNG."""
     tab.locator(".jp-WindowedPanel-outer").evaluate("it => it.scrollTo(0, 0)")

@@ -56,8 +56,7 @@ def address(tmp_path_factory):
 
 
 def test_a_learner_goes_through_the_lesson(address, tmp_path_factory):
-    shots = tmp_path_factory.getbasetemp() / "screenshots"
-    shots.mkdir(exist_ok=True)
+    shots = lab.shots(tmp_path_factory.getbasetemp())
     with lab.page(address, NOTEBOOK) as tab:
         hosts = set()
         tab.on("request", lambda sent: hosts.add(urlsplit(sent.url).netloc))

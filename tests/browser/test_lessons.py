@@ -46,8 +46,7 @@ def address(tmp_path_factory):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_it_runs_from_top_to_bottom(address, lesson, tmp_path_factory):
-    shots = tmp_path_factory.getbasetemp() / "screenshots"
-    shots.mkdir(exist_ok=True)
+    shots = lab.shots(tmp_path_factory.getbasetemp())
     with lab.page(address, lesson) as tab:
         lab.run_all(tab)
         assert lab.errors(tab) == []

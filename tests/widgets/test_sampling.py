@@ -63,6 +63,7 @@ def test_the_sliders_act_on_what_is_shown(backend):
 def test_a_token_can_be_picked(backend):
     sampling = Sampling(backend, "The hut is")
     second = sampling.candidates()[1]
+    assert sampling.pick.index == 0 and sampling.pick.label == "a token"
     sampling.pick.value = second[0]
     assert sampling.taken == [second[0]] and sampling.so_far_text == "The hut is" + backend._whole([second[0]])
     assert sampling.pick.index == 0 and sampling.pick.label == "a token"  # the page shows that, ready to pick another

@@ -66,7 +66,7 @@ class Sampling(Panel):
             slider.observe(lambda change: self._draw(), "value")
         self.step_button = button("Roll the dice", self.step, "Take a token by its probability")
         self.back_button = button("One back", self.back, "Take the last token off")
-        self.pick = ipywidgets.Dropdown(description="Or pick", style=wide)
+        self.pick = ipywidgets.Dropdown(options=[("a token", NO_TOKEN)], description="Or pick", style=wide)
         self.pick.observe(lambda change: self._picked(change["new"]), "value")
         self.so_far, self.table, self.status = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
