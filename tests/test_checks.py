@@ -110,7 +110,7 @@ WRONG = {
         (7.5, "what the model writes"),
         (31.5, "have changed places"),
         (13_500_000, "for a million tokens"),
-        (20, "20.00 dollars is not it"),
+        (20, "20 dollars is not it"),
         (["13.5"], "of type list"),
     ],
     "choosing.claims": [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from utils import facts
 from utils.checks import exercise
-from utils.exercises.answers import no_number, number
+from utils.exercises.answers import judged
 
 QUESTIONS, READ, WRITTEN, DAYS = 1000, 800, 200, 30
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
@@ -46,24 +45,19 @@ CLAIMS: Mapping[str, tuple[str, str]] = {
 )
 def month(answer: object) -> str | None:
     """Dollars for 30 days of 1,000 questions a day, 800 tokens read and 200 written, by Claude 3 Haiku in 2024."""
-    given = number(answer)
-    if given is None:
-        return no_number(answer)
     read, written = (facts.fact(what, "Claude 3 Haiku").value for what in ("reading", "writing"))
     right = _dollars(read, written)
-    if math.isclose(given, right, rel_tol=3e-3):
-        return None
-    if math.isclose(given, right / DAYS, rel_tol=3e-3):
-        return "This is for one day. A month has 30 of them here."
-    if math.isclose(given, _dollars(read, 0), rel_tol=3e-3):
-        return "This is for what the model reads. What it writes is missing, and each token of that costs more."
-    if math.isclose(given, _dollars(0, written), rel_tol=3e-3):
-        return "This is for what the model writes. What it reads is missing."
-    if math.isclose(given, _dollars(written, read), rel_tol=3e-3):
-        return "The two prices have changed places: reading is the cheaper one."
-    if math.isclose(given, right * 1e6, rel_tol=3e-3) or math.isclose(given, right * 1e3, rel_tol=3e-3):
-        return "The prices are for a million tokens."
-    return f"{given:,.2f} dollars is not it."
+    near = (
+        (right / DAYS, "This is for one day. A month has 30 of them here."),
+        (
+            _dollars(read, 0),
+            "This is for what the model reads. What it writes is missing, and each token of that costs more.",
+        ),
+        (_dollars(0, written), "This is for what the model writes. What it reads is missing."),
+        (_dollars(written, read), "The two prices have changed places: reading is the cheaper one."),
+        *((right * off, "The prices are for a million tokens.") for off in (1e6, 1e3)),
+    )
+    return judged(answer, right, near, unit="dollars")
 
 
 def _dollars(read: float, written: float) -> float:

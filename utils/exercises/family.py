@@ -6,7 +6,7 @@ import math
 
 from utils import catalog
 from utils.checks import exercise
-from utils.exercises.answers import no_number, number
+from utils.exercises.answers import judged
 
 MODEL = "phi-3.5-mini"
 PROMPT = "<|system|>\nYou are the warden.<|end|>\n<|user|>\nWhen is breakfast?<|end|>\n<|assistant|>\n"
@@ -23,24 +23,17 @@ PROMPT = "<|system|>\nYou are the warden.<|end|>\n<|user|>\nWhen is breakfast?<|
 )
 def attention(answer: object) -> str | None:
     """The parameters of the attention of one layer of Phi-3.5-mini."""
-    given = number(answer)
-    if given is None:
-        return no_number(answer)
     shape = catalog.load().models[MODEL].shape
     matrix = shape["hidden_size"] ** 2
-    if given == 4 * matrix:
-        return None
-    if given == 3 * matrix:
-        return "Queries, keys and values are there. Missing is the matrix that puts the heads' results together."
-    if given == matrix:
-        return "This is one matrix. Attention has four of them."
-    if given == 4 * matrix * shape["num_hidden_layers"]:
-        return "This is the attention of all layers. Asked for is one layer."
-    if given == 4 * matrix // shape["num_attention_heads"]:
-        return "This is what one head has. The matrices hold all 32 heads side by side."
-    if given == 3 * shape["hidden_size"] * shape["intermediate_size"]:
-        return "This is the layer's MLP. Its attention has matrices of 3,072 by 3,072."
-    return f"{given:,.0f} is not it."
+    missing = "Queries, keys and values are there. Missing is the matrix that puts the heads' results together."
+    near = (
+        (3 * matrix, missing),
+        (matrix, "This is one matrix. Attention has four of them."),
+        (4 * matrix * shape["num_hidden_layers"], "This is the attention of all layers. Asked for is one layer."),
+        (4 * matrix // shape["num_attention_heads"], "This is what one head has. The matrices hold all 32 heads."),
+        (3 * shape["hidden_size"] * shape["intermediate_size"], "This is the layer's MLP, not its attention."),
+    )
+    return judged(answer, 4 * matrix, near, within=0)
 
 
 @exercise(
@@ -85,19 +78,13 @@ def template(answer: object) -> str | None:
 )
 def cache(answer: object) -> str | None:
     """The KV cache of Phi-3.5-mini for its whole context of 131,072 tokens, in GB, with two bytes a number."""
-    given = number(answer)
-    if given is None:
-        return no_number(answer)
     row = catalog.load().models[MODEL]
     right = (row.kv_bytes or 0) * row.context / 1e9
-    if math.isclose(given, right, rel_tol=0.01) or math.isclose(given, right * 1e9 / 2**30, rel_tol=0.005):
-        return None
-    if math.isclose(given, right / 2, rel_tol=0.01):
-        return "This is half of it: there are keys and values, and each number has two bytes."
-    if math.isclose(given, right / 4, rel_tol=0.01):
-        return "This is a quarter of it. Phi-3.5-mini has 32 KV heads, not 8, whatever one reads."
-    if math.isclose(given, right / row.shape["num_hidden_layers"], rel_tol=0.01):
-        return "This is the cache of one layer. There are 32."
-    if math.isclose(given, right * 1e9, rel_tol=0.01):
-        return "These are bytes. Asked for are gigabytes."
-    return f"{given:,.3g} GB is not it."
+    near = (
+        (right / 2, "This is half of it: there are keys and values, and each number has two bytes."),
+        (right / 4, "This is a quarter of it. Phi-3.5-mini has 32 KV heads, not 8, whatever one reads."),
+        (right / row.shape["num_hidden_layers"], "This is the cache of one layer. There are 32."),
+        (right * 1e9, "These are bytes. Asked for are gigabytes."),
+    )
+    in_gib = isinstance(answer, float | int) and math.isclose(answer, right * 1e9 / 2**30, rel_tol=0.01)
+    return None if in_gib else judged(answer, right, near, unit="GB", within=0.01)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from utils.checks import exercise
-from utils.exercises.answers import no_number, number
+from utils.exercises.answers import judged
 
 ENTRIES = (
     "The soup was great!",
@@ -64,21 +64,20 @@ def _form(text: object) -> str:
 )
 def untrained(answer: object) -> str | None:
     """The loss, in nats, of a model that finds 5,120 tokens equally likely."""
-    given = number(answer)
-    if given is None:
-        return no_number(answer)
     right = math.log(5120)
-    if math.isclose(given, right, rel_tol=3e-3):
-        return None
-    if math.isclose(given, -right, rel_tol=3e-3):
-        return "The logarithm of a probability is negative, a loss is not: turn the sign around."
-    if math.isclose(given, math.log2(5120), rel_tol=3e-3):
-        return "This is in bits, as in lesson 01. The loss of a training is in nats: math.log, not math.log2."
-    if math.isclose(given, math.log10(5120), rel_tol=3e-3):
-        return "This is the logarithm to base 10. The loss is in nats: math.log."
-    if math.isclose(given, 1 / 5120, rel_tol=3e-2) or given == 5120:
-        return "This is not yet a loss: take the logarithm of the probability, with its sign turned around."
-    return f"{given:g} nats is not it."
+    near = (
+        (-right, "The logarithm of a probability is negative, a loss is not: turn the sign around."),
+        (
+            math.log2(5120),
+            "This is in bits, as in lesson 01. The loss of a training is in nats: math.log, not math.log2.",
+        ),
+        (math.log10(5120), "This is the logarithm to base 10. The loss is in nats: math.log."),
+        *(
+            (one, "This is not yet a loss: take the logarithm of the probability, turned around.")
+            for one in (1 / 5120, 5120)
+        ),
+    )
+    return judged(answer, right, near, unit="nats")
 
 
 @exercise(
@@ -92,18 +91,14 @@ def untrained(answer: object) -> str | None:
 )
 def work(answer: object) -> str | None:
     """The operations of Phi-3-mini's training: 6 for each parameter and token."""
-    given = number(answer)
-    if given is None:
-        return no_number(answer)
     right = 6 * _PARAMETERS * _TOKENS
-    if math.isclose(given, right, rel_tol=0.01):
-        return None
-    if math.isclose(given, right / 3, rel_tol=0.01):
-        return "Two operations for each is reading only. Learning takes about three times as much: six."
-    if math.isclose(given, right / 6, rel_tol=0.01):
-        return "This is one operation for each parameter and token. It takes about six."
-    if any(math.isclose(given, right / 1000**power, rel_tol=0.01) for power in (1, 2, -1)):
-        return "A factor of a thousand is off: a trillion is 1e12, a billion 1e9."
-    if math.isclose(given, 6 * _PARAMETERS, rel_tol=0.01) or math.isclose(given, 6 * _TOKENS, rel_tol=0.01):
-        return "Both count: each token passes all the parameters."
-    return f"{given:.3g} operations is not it."
+    near = (
+        (right / 3, "Two operations for each is reading only. Learning takes about three times as much: six."),
+        (right / 6, "This is one operation for each parameter and token. It takes about six."),
+        *(
+            (right * off, "A factor of a thousand is off: a trillion is 1e12, a billion 1e9.")
+            for off in (1e-3, 1e-6, 1e3)
+        ),
+        *((6 * one, "Both count: each token passes all the parameters.") for one in (_PARAMETERS, _TOKENS)),
+    )
+    return judged(answer, right, near, unit="operations", within=0.01)

@@ -38,8 +38,7 @@ async def pumped(
         chunks = begin()
         try:
             for chunk in chunks:
-                while not room.acquire(timeout=0.5) and not closing.is_set():
-                    pass
+                _wait(room, closing)
                 if stopped.is_set() or closing.is_set():
                     return False
                 made.append(chunk)
@@ -72,3 +71,9 @@ async def pumped(
         stopped.set()
         room.release()
         await asyncio.wait([working])
+
+
+def _wait(room: threading.Semaphore, closing: threading.Event) -> None:
+    """Until there is room for another chunk, or the server ends."""
+    while not room.acquire(timeout=0.5) and not closing.is_set():
+        pass
