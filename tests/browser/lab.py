@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -144,12 +144,14 @@ def shots(base: Path) -> Path:
     return folder
 
 
-def themes(tab: Page, file: Path) -> None:
-    """The whole notebook as two PNGs, in light and dark, with the theme's name at the end of the file's."""
+def themes(tab: Page, file: Path, look: Callable[[], object] = lambda: None) -> None:
+    """The whole notebook as two PNGs, in light and dark, with the theme's name at the end of the file's; `look` is
+    called in each."""
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         menu(tab, "Settings", "Theme", theme)
         tab.wait_for_timeout(1000)
         picture(tab, file.with_name(f"{file.name}, {theme}.png"))
+        look()
 
 
 def picture(tab: Page, file: Path) -> None:

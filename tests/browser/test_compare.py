@@ -41,7 +41,7 @@ class Planted:
     def close(self):
         pass
 """
-CELLS = {
+NOTEBOOKS = {
     "real": ["import utils", "utils.Compare(['onnx', 'onnx/pocket-phi-3.5-mini', 'llama.cpp'], 'What is an SLM?')"],
     "hostile": [PLANTED, "utils.Compare(['onnx/<b>one</b>', 'onnx/two', 'onnx/gone'], opened=Planted)"],
     "fast": [PLANTED, "utils.Compare(['onnx/fast'] * 4, opened=Planted)"],
@@ -52,24 +52,6 @@ CELLS = {
 FRAMES = """() => { window.frames_seen = []; let last = performance.now();
     const look = now => { window.frames_seen.push(now - last); last = now; requestAnimationFrame(look); };
     requestAnimationFrame(look); }"""
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("lab")
-
-
-@pytest.fixture(scope="module")
-def address(home):
-    with lab.lab(home) as where:
-        for name, cells in CELLS.items():
-            lab.write_notebook(home / "work" / f"{name}.ipynb", cells)
-        yield where
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory):
-    return lab.shots(tmp_path_factory.getbasetemp())
 
 
 def done(tab):

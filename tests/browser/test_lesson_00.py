@@ -46,17 +46,10 @@ CONTRAST = """kind => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with lab.lab(home) as where:
-        lab.write_notebook(home / "work" / "planted.ipynb", CELLS)
-        lab.write_notebook(home / "work" / "endless.ipynb", [BACKEND, "Chat(Planted(100_000), prompt='Hi')"])
-        yield where
+NOTEBOOKS = {"planted": CELLS, "endless": [BACKEND, "Chat(Planted(100_000), prompt='Hi')"]}
 
 
-def test_a_learner_goes_through_the_lesson(address, tmp_path_factory):
-    shots = lab.shots(tmp_path_factory.getbasetemp())
+def test_a_learner_goes_through_the_lesson(address, shots):
     with lab.page(address, NOTEBOOK) as tab:
         hosts = set()
         tab.on("request", lambda sent: hosts.add(urlsplit(sent.url).netloc))
@@ -67,11 +60,7 @@ def test_a_learner_goes_through_the_lesson(address, tmp_path_factory):
         asks_by_keyboard(tab)
         takes_the_quiz(tab)
         assert tab.locator(".slm-badge", has_text="POCKET").count() >= 1
-        for theme in ("JupyterLab Light", "JupyterLab Dark"):
-            lab.menu(tab, "Settings", "Theme", theme)
-            tab.wait_for_timeout(1000)
-            lab.picture(tab, shots / f"lesson 00, {theme}.png")
-            assert contrasts(tab) and min(contrasts(tab).values()) >= 4.5, (theme, contrasts(tab))
+        lab.themes(tab, shots / "lesson 00", lambda: can_be_read(tab))
         assert {host for host in hosts if host not in address} <= {""}  # "": pictures inside the page (data:)
 
 
@@ -79,6 +68,10 @@ def contrasts(tab):
     """The contrast of text against what lies behind it (WCAG, 1 to 21), for each kind of text in the widgets."""
     kinds = (".slm-badge", ".widget-html-content pre", "td", "[role=status]")
     return {kind: tab.evaluate(CONTRAST, kind) for kind in kinds}
+
+
+def can_be_read(tab):
+    assert contrasts(tab) and min(contrasts(tab).values()) >= 4.5, contrasts(tab)
 
 
 def asks_by_keyboard(tab):

@@ -10,15 +10,8 @@ pytestmark = pytest.mark.skipif(lab.chromium() is None, reason="no chromium or C
 LESSONS = [file.name for file in sorted(lab.LESSONS.glob("*.ipynb")) if not file.name.startswith("00")]  # has its own
 TRAINING = """
 import time
-from typing import NamedTuple
+from utils.pocket.nano import Step
 from utils.widgets import Calculator, Training
-
-class Step(NamedTuple):
-    number: int
-    of: int
-    loss: float
-    seconds: float
-    tokens: int
 
 def work(on_step, stopped):
     done = 0
@@ -34,19 +27,18 @@ CELLS = [
     "print('steps', await Training(work, 'again').run())",
     "Calculator(lambda size, bits: f'{size * bits / 8:,.1f} GB <b>', size=(1, 4, 40), bits=[16, 8, 4])",
 ]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with lab.lab(home) as where:
-        lab.write_notebook(home / "work" / "training.ipynb", CELLS)
-        yield where
+NOTEBOOKS = {"training": CELLS}
+# lesson: an exercise in it, a wrong answer with what is said of it, and the right one
+EXERCISES = {
+    "01": ("language.memory", "needed = 15.28", "These are gigabits", "needed = 1.91"),
+    "02": ("learning.untrained", "loss = 12.32", "This is in bits", "loss = 8.54"),
+    "03": ("choosing.month", "dollars = 0.45", "This is for one day", "dollars = 13.5"),
+    "04": ("family.attention", "parameters = 9_437_184", "This is one matrix", "parameters = 37_748_736"),
+}
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_it_runs_from_top_to_bottom(address, lesson, tmp_path_factory):
-    shots = lab.shots(tmp_path_factory.getbasetemp())
+def test_it_runs_from_top_to_bottom(address, lesson, shots):
     with lab.page(address, lesson) as tab:
         lab.run_all(tab)
         assert lab.errors(tab) == []
@@ -55,10 +47,19 @@ def test_it_runs_from_top_to_bottom(address, lesson, tmp_path_factory):
         assert tab.locator(".jp-Notebook").evaluate(broken) == []
         wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText.slice(0, 80))"
         assert tab.locator(".jp-OutputArea-output").evaluate_all(wide) == []  # as wide as the page
-        for theme in ("JupyterLab Light", "JupyterLab Dark"):
-            lab.menu(tab, "Settings", "Theme", theme)
-            tab.wait_for_timeout(1000)
-            lab.picture(tab, shots / f"lesson {lesson[:2]}, {theme}.png")
+        does_an_exercise(tab, *EXERCISES[lesson[:2]])
+        lab.themes(tab, shots / f"lesson {lesson[:2]}")
+
+
+def does_an_exercise(tab, exercise, wrong, words, right):
+    """Wrong first: the learner reads what is off, and a hint; then right."""
+    cell = tab.locator(".jp-CodeCell", has=tab.locator(".cm-content", has_text=f'check("{exercise}"'))
+    for source, said in ((wrong, f"not yet. {words}"), (wrong, "Hint 2 of 3"), (right, "passed.")):
+        cell.locator(".cm-content").click()
+        tab.keyboard.press("ControlOrMeta+a")
+        tab.keyboard.insert_text(f'{source}\ncheck("{exercise}", {source.split()[0]})')
+        tab.keyboard.press("Control+Enter")
+        cell.get_by_text(said).wait_for()
 
 
 def test_a_training_stops_and_a_calculator_answers(address):

@@ -20,16 +20,10 @@ CELLS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with lab.lab(home) as where:
-        lab.write_notebook(home / "work" / "widgets.ipynb", CELLS)
-        yield where
+NOTEBOOKS = {"widgets": CELLS}
 
 
-def test_the_widgets_answer_to_the_learner(address, tmp_path_factory):
-    shots = lab.shots(tmp_path_factory.getbasetemp())
+def test_the_widgets_answer_to_the_learner(address, shots):
     with lab.page(address, "widgets.ipynb") as tab:
         asked = lab.run_heard(tab)
         copies_a_command(tab)

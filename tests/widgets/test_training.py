@@ -5,19 +5,11 @@ import os
 import re
 import signal
 import time
-from typing import NamedTuple
 
 import pytest
 
+from utils.pocket.nano import Step
 from utils.widgets import Training
-
-
-class Step(NamedTuple):
-    number: int
-    of: int
-    loss: float
-    seconds: float
-    tokens: int
 
 
 def learn(steps, during=lambda number: None):
