@@ -3,7 +3,7 @@
 import pytest
 
 from utils import catalog
-from utils.choose import SERVICE, choose, gigabytes
+from utils.choose import SERVICE, choose
 
 
 def against(advice, name):
@@ -11,8 +11,8 @@ def against(advice, name):
 
 
 def test_a_small_machine_gets_a_small_model() -> None:
-    advice = choose(memory_gb=3)
-    assert advice.best and advice.best.name == "Phi-4-mini" and advice.best.gigabytes < 3
+    advice = choose(memory_gb=3.5)
+    assert advice.best and advice.best.name == "Phi-4-mini" and advice.best.gigabytes < 3.5
     assert against(advice, "Phi-3.5-MoE").startswith("needs 2")
     assert against(advice, SERVICE) == "the text would leave the machine"
     assert str(advice).endswith("Begin with Phi-4-mini, and measure it on cases of your own.")
@@ -22,7 +22,7 @@ def test_a_long_context_needs_room_and_a_model_that_has_it() -> None:
     advice = choose(memory_gb=64, context=100_000)
     assert "4,096 tokens" in against(advice, "Phi-3-mini-4k") and against(advice, "Phi-3.5-mini") == ""
     row = catalog.load().models["phi-3.5-mini"]
-    assert gigabytes(row, 100_000) - gigabytes(row, 0) == pytest.approx(39.3216)
+    assert row.needs_gb(100_000) - row.needs_gb(0) == pytest.approx(39.3216)
 
 
 def test_languages_rule_out_those_made_for_english() -> None:
@@ -48,4 +48,10 @@ def test_where_nothing_fits_it_says_what_to_change() -> None:
 
 def test_every_candidate_can_be_weighed() -> None:
     for model in catalog.load().models.values():
-        assert model.kind == "pocket" or model.kv_bytes, f"{model.name}: without kv_bytes its memory is not known"
+        assert model.kind == "pocket" or model.needs_gb(), f"{model.name}: its memory is not known"
+
+
+def test_it_says_what_the_catalogue_says() -> None:
+    for one in choose(memory_gb=64).candidates[:-1]:
+        (row,) = [m for m in catalog.load().models.values() if m.title.removesuffix("-instruct") == one.name]
+        assert one.gigabytes == row.needs_gb(4096)

@@ -48,6 +48,12 @@ def test_the_kv_caches_are_what_the_published_shapes_give() -> None:
         assert facts.fact("KV cache per token", subject).value * 1024 == per_token == row.kv_bytes
 
 
+def test_the_parameters_are_the_catalogues() -> None:
+    names = {"Phi-3-mini": "phi-3-mini-4k", "Phi-3.5-mini": "phi-3.5-mini", "Phi-3-medium": "phi-3-medium-4k"}
+    for subject, name in (names | {"Phi-3.5-MoE": "phi-3.5-moe"}).items():
+        assert facts.fact("parameters", subject).value == catalog.load().models[name].parameters
+
+
 def test_the_active_parameters_are_what_the_published_shape_gives() -> None:
     import torch
     from transformers import PhimoeConfig, PhimoeForCausalLM
@@ -92,6 +98,7 @@ def test_an_unknown_quantity_says_what_is_known() -> None:
         (ROW.format(**GOOD | {"source": ""}), "needs a source"),
         (ROW.format(**GOOD | {"date": '"soon"'}), "the date"),
         (ROW.format(**GOOD | {"values": '{ A = "many" }'}), "values must be numbers"),
+        (ROW.format(**GOOD | {"values": "3"}), "values must be numbers"),
         (ROW.format(**GOOD) * 2, "MMLU of A is told twice"),
     ],
 )

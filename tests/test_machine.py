@@ -28,7 +28,7 @@ def test_the_processor_has_its_models_name_where_the_system_tells_one(monkeypatc
     monkeypatch.setattr(Path, "read_text", lambda self, **named: listed)
     assert machine.processor() == "Fast Chip 9"
     monkeypatch.setattr(Path, "read_text", lambda self, **named: "processor\t: 0\n")
-    assert machine.processor() == platform.processor() or platform.machine()
+    assert machine.processor() == (platform.processor() or platform.machine())
 
 
 def test_threads_are_those_that_the_runtime_was_given(monkeypatch):

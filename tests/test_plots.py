@@ -27,7 +27,7 @@ MADE = {
     "speed_bars": lambda: plots.speed_bars(SPEEDS),
     "first_token": lambda: plots.first_token({"onnx": {64: 0.010, 512: 0.0704}}),
     "quality": lambda: plots.quality({"mini": (3.9, 0.92), "medium": (12.1, 0.95)}, "field"),
-    "lines": lambda: plots.lines({"small first": {0: 80.0, 100: 95.0}}, "passed on in %", "right in %"),
+    "lines": lambda: plots.lines({"needle": {36: 95.0, 762: 10.0}}, "tokens", "found in %"),
     "losses": lambda: plots.losses({"experts": [(20, 0.9), (400, 0.1)], "dense": [(20, 0.9), (400, 0.2)]}),
     "memory": lambda: plots.memory(LINE),
     "timeline": lambda: plots.timeline({"onnx": [0.01, 0.02, 0.03], "none": []}),
@@ -40,7 +40,7 @@ SAID = {
     "speed_bars": "mini on onnx: 1,150 tokens/s (1,100 to 1,200).",
     "first_token": "onnx: 10 ms at 64 tokens, 70.4 ms at 512.",
     "quality": "mini: 3.9 million, 92%. medium: 12.1 million, 95%.",
-    "lines": "right in % against passed on in %. small first: from 80 to 95.",
+    "lines": "found in % against tokens. needle: 95 at 36, 10 at 762.",
     "losses": "experts: 0.9 nats at 20 steps, 0.1 nats at 400.",
     "memory": "two: 1 GB at 1 tokens, 3 GB at 10.",
     "timeline": "onnx: 3 pieces from 10.0 to 30.0 ms.",
@@ -128,6 +128,8 @@ def test_a_row_without_pieces_is_a_row():
         (lambda: plots.quality({}, "field"), "Quality against size, field."),
         (lambda: plots.timeline({"a": []}), "When each piece arrived. a: no piece."),
         (lambda: plots.timeline({}), "When each piece arrived."),
+        (lambda: plots.lines({"a": {}}, "tokens", "found in %"), "found in % against tokens. a: no point yet."),
+        (lambda: plots.lines({}, "tokens", "found in %"), "found in % against tokens."),
     ],
 )
 @pytest.mark.filterwarnings("error")

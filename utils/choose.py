@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from utils import catalog, facts
 from utils.catalog import Model
 
-BITS = 4.5  # for each parameter in the usual 4-bit files: four, and a scale for every 32
 SERVICE = "a large model as a service"
 
 
@@ -69,13 +68,8 @@ def choose(
     return Advice(tuple(made), wide_knowledge)
 
 
-def gigabytes(model: Model, context: int) -> float:
-    """Memory of `model` in 4 bits with the KV cache of so many tokens, where the catalogue knows its size."""
-    return (model.parameters * BITS / 8 + (model.kv_bytes or 0) * context) / 1e9
-
-
 def _judged(model: Model, memory_gb: float, context: int, languages: bool) -> Candidate:
-    name, needs = model.title.removesuffix("-instruct"), gigabytes(model, context)
+    name, needs = model.title.removesuffix("-instruct"), model.needs_gb(context) or 0.0
     against = ""
     if context > model.context:
         against = f"its context ends at {model.context:,} tokens"

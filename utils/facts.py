@@ -82,7 +82,9 @@ def _facts(row: dict[str, Any], where: str) -> list[Fact]:
         raise FactsError(f"{where}: basis {row['basis']!r} is none of {', '.join(BASES)}.")
     if not isinstance(row["date"], datetime.date) or not row["source"]:
         raise FactsError(f"{where}: a fact needs a source and the date when it was checked.")
-    if not all(type(value) in (int, float) and value > 0 for value in row["values"].values()):
+    if not isinstance(row["values"], dict) or not all(
+        type(value) in (int, float) and value > 0 for value in row["values"].values()
+    ):
         raise FactsError(f"{where}: values must be numbers above 0.")
     said = tuple(row.get("said", ()))
     rest = (row["unit"], row["basis"], row["source"], row["date"], row.get("note", ""), said)
@@ -93,15 +95,21 @@ def fact(what: str, subject: str) -> Fact:
     """The fact of that quantity and subject. Raises LookupError, naming what is known, for one that is not there."""
     of = {one.subject: one for one in load() if one.what == what}
     if subject not in of:
-        known = f"It is known of {', '.join(of)}" if of else f"Known are {', '.join({one.what: 0 for one in load()})}"
-        raise LookupError(f"There is no fact {what!r} of {subject!r}. {known}.")
+        raise LookupError(f"There is no fact {what!r} of {subject!r}. {_known(what)}.")
     return of[subject]
+
+
+def _known(what: str) -> str:
+    of = [one.subject for one in load() if one.what == what]
+    return f"It is known of {', '.join(of)}" if of else f"Known are {', '.join({one.what: 0 for one in load()})}"
 
 
 def values(what: str) -> dict[str, float]:
     """subject -> number, for one quantity. Raises LookupError for a quantity that is not there."""
     found = {one.subject: one.value for one in load() if one.what == what}
-    return found or {"": fact(what, "").value}
+    if not found:
+        raise LookupError(f"There are no facts {what!r}. {_known(what)}.")
+    return found
 
 
 class Table:

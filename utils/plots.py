@@ -157,10 +157,9 @@ def memory(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> str:
 def lines(axes: Axes, curves: Mapping[str, Mapping[float, float]], x: str, y: str) -> str:
     """Any curves: `x` and `y` say what the axes are, with their units. Both begin at 0."""
     _curves(axes, curves)
-    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.06 * max(max(c.values()) for c in curves.values())))
-    return f"{y} against {x}. " + " ".join(
-        f"{name}: from {min(curve.values()):.3g} to {max(curve.values()):.3g}." for name, curve in curves.items()
-    )
+    top = max((value for curve in curves.values() for value in curve.values()), default=1)
+    axes.set(xlabel=x, ylabel=y, xlim=(0, None), ylim=(0, 1.06 * top))
+    return f"{y} against {x}. " + _ends(curves, "", 1, "")
 
 
 @_drawn
@@ -237,7 +236,7 @@ def _curves(axes: Axes, curves: Mapping[str, Mapping[Any, float]], marker: str =
         axes.legend()
 
 
-def _ends(curves: Mapping[str, Mapping[int, float]], unit: str, factor: float, of: str) -> str:
+def _ends(curves: Mapping[str, Mapping[Any, float]], unit: str, factor: float, of: str) -> str:
     """The first and the last value of each curve, in words."""
     said = []
     for name, curve in curves.items():
@@ -246,5 +245,6 @@ def _ends(curves: Mapping[str, Mapping[int, float]], unit: str, factor: float, o
             said.append(f"{name}: no point yet.")
             continue
         (x, y), (z, w) = points[0], points[-1]
-        said.append(f"{name}: {factor * y:.3g} {of} at {x:,} {unit}, {factor * w:.3g} {of} at {z:,}.")
+        words = f"{name}: {factor * y:.3g} {of} at {x:,} {unit}, {factor * w:.3g} {of} at {z:,}."
+        said.append(" ".join(words.split()).replace(" ,", ","))
     return " ".join(said)

@@ -51,7 +51,13 @@ def test_a_plot_is_shown_as_a_picture_with_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"), [({"size": 3}, "only bits, model"), ({"model": "large"}, "choose from mini, medium")]
+    ("values", "words"),
+    [
+        ({"size": 3}, "only bits, model"),
+        ({"model": "large"}, "choose from mini, medium"),
+        ({"bits": 99}, "choose from 1 to 3"),
+        ({"bits": "many"}, "choose from 1 to 3"),
+    ],
 )
 def test_what_cannot_be_set_is_told(values, words) -> None:
     made = Calculator(lambda bits, model: "", bits=(1, 2, 3), model=["mini", "medium"])

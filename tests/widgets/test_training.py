@@ -61,14 +61,18 @@ def test_an_interrupt_of_the_kernel_stops_it_too() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_failure_is_not_hidden() -> None:
+@pytest.mark.parametrize(
+    ("before", "told"), [(0, "reading: failed before the first step"), (3, "failed; step 3 of 50")]
+)
+def test_a_failure_is_not_hidden(before, told) -> None:
     def broken(on_step, stopped):
+        learn(before)(on_step, stopped)
         raise MemoryError("no room")
 
     made = Training(broken, "reading")
     with pytest.raises(MemoryError):
         asyncio.run(made.run())
-    assert "before the first step" in made.status.value and made.stop_button.disabled
+    assert told in made.status.value and made.stop_button.disabled
 
 
 def test_a_long_training_is_drawn_with_few_points() -> None:

@@ -16,4 +16,5 @@ def judged(
     if math.isclose(answer, right, rel_tol=within):
         return None
     said = next((words for value, words in near if math.isclose(answer, value, rel_tol=within)), None)
-    return said or f"{answer:,.4g}{unit and ' '}{unit} is not it."
+    shown = f"{answer:,}" if isinstance(answer, int) else f"{answer:,.4g}"
+    return said or f"{shown}{unit and ' '}{unit} is not it."

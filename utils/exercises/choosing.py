@@ -70,7 +70,7 @@ def _dollars(read: float, written: float) -> float:
     hints=(
         "Ask of each: could somebody outside know this? Where would it be written?",
         "Two of them nobody has shown: 'unknown'. Two are wrong. One is right.",
-        "The tables in this lesson have the answer to the first and the last; lesson 01 to the fourth.",
+        "Where to look: tables above (1 and 5), lesson 02 (2), the probe above (3), lesson 01 (4).",
     ),
 )
 def claims(answer: object) -> str | None:

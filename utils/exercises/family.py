@@ -31,9 +31,11 @@ def attention(answer: object) -> str | None:
         (matrix, "This is one matrix. Attention has four of them."),
         (4 * matrix * shape["num_hidden_layers"], "This is the attention of all layers. Asked for is one layer."),
         (4 * matrix // shape["num_attention_heads"], "This is what one head has. The matrices hold all 32 heads."),
+        (4 * shape["hidden_size"], "Each of the four is a matrix: 3,072 rows of 3,072 numbers."),
+        (4 * matrix / 1e6, "These are millions. Asked for is the number itself."),
         (3 * shape["hidden_size"] * shape["intermediate_size"], "This is the layer's MLP, not its attention."),
     )
-    return judged(answer, 4 * matrix, near, within=0)
+    return judged(answer, 4 * matrix, near)
 
 
 @exercise(
@@ -55,14 +57,16 @@ def template(answer: object) -> str | None:
         return None
     if "[INST]" in answer or "<|im_start|>" in answer:
         return "This is another family's template. Phi-3 would read it as plain text."
+    if "<|" not in answer:
+        return "The special tokens are missing: <|system|>, <|user|>, <|assistant|> and <|end|>."
+    if "<|system|>" not in answer:
+        return "The system prompt is missing: it comes first, in a turn of its own."
     if "<|assistant|>" not in answer:
         return "It ends before the answer can begin: the last token must say that the assistant speaks."
     if answer.count("<|end|>") < 2:
         return "Each turn ends with <|end|>, and some of them do not."
     if "".join(answer.split()) == "".join(PROMPT.split()):
-        return "Nearly: the new lines and spaces are not where Phi-3 saw them in training."
-    if "<|system|>" not in answer:
-        return "The system prompt is missing: it comes first, in a turn of its own."
+        return "Nearly: the template writes a new line after each role and after each <|end|>, and nothing else."
     place = next((i for i in range(len(PROMPT)) if answer[: i + 1] != PROMPT[: i + 1]), len(PROMPT))
     return f"It is right up to {answer[max(0, place - 12) : place]!r}, and then goes another way."
 
@@ -83,8 +87,12 @@ def cache(answer: object) -> str | None:
     near = (
         (right / 2, "This is half of it: there are keys and values, and each number has two bytes."),
         (right / 4, "This is a quarter of it. Phi-3.5-mini has 32 KV heads, not 8, whatever one reads."),
-        (right / row.shape["num_hidden_layers"], "This is the cache of one layer. There are 32."),
+        (
+            right / row.shape["num_hidden_layers"],
+            "This is the cache of one layer, or of 4,096 tokens. Asked for is all.",
+        ),
+        (right / 1.024, "A KiB has 1,024 bytes: 384 KiB are 393,216."),
         (right * 1e9, "These are bytes. Asked for are gigabytes."),
     )
     in_gib = isinstance(answer, float | int) and math.isclose(answer, right * 1e9 / 2**30, rel_tol=0.01)
-    return None if in_gib else judged(answer, right, near, unit="GB", within=0.01)
+    return None if in_gib else judged(answer, right, near, unit="GB", within=0.005)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from utils import catalog, facts
 from utils.checks import exercise
 from utils.exercises.answers import judged
 
@@ -17,7 +18,6 @@ ENTRIES = (
     "A lovely view.",
 )
 _RIGHT = ["The soup was great!", "Cold beds.", "A lovely view."]
-_PARAMETERS, _TOKENS = 3_821_079_552, 3.3e12
 
 
 @exercise(
@@ -55,7 +55,7 @@ def _form(text: object) -> str:
 
 @exercise(
     "learning.untrained",
-    praise="8.54 nats: the curve above begins there, because a net of random numbers has no idea.",
+    praise="8.54 nats: the curve below begins there, because a net of random numbers has no idea.",
     hints=(
         "It gives each of the 5,120 tokens the same probability: 1 / 5120.",
         "The loss is the surprise in nats: -math.log of that probability, the natural logarithm.",
@@ -91,7 +91,9 @@ def untrained(answer: object) -> str | None:
 )
 def work(answer: object) -> str | None:
     """The operations of Phi-3-mini's training: 6 for each parameter and token."""
-    right = 6 * _PARAMETERS * _TOKENS
+    parameters = catalog.load().models["phi-3-mini-4k"].parameters
+    tokens = facts.fact("training tokens", "Phi-3-mini").value
+    right = 6 * parameters * tokens
     near = (
         (right / 3, "Two operations for each is reading only. Learning takes about three times as much: six."),
         (right / 6, "This is one operation for each parameter and token. It takes about six."),
@@ -99,6 +101,6 @@ def work(answer: object) -> str | None:
             (right * off, "A factor of a thousand is off: a trillion is 1e12, a billion 1e9.")
             for off in (1e-3, 1e-6, 1e3)
         ),
-        *((6 * one, "Both count: each token passes all the parameters.") for one in (_PARAMETERS, _TOKENS)),
+        *((6 * one, "Both count: each token passes all the parameters.") for one in (parameters, tokens)),
     )
     return judged(answer, right, near, unit="operations", within=0.01)

@@ -11,10 +11,12 @@ Without a mouse: `print(calculator)`, and `calculator.set(bits=4)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from textwrap import wrap
 from typing import Any
 
 import ipywidgets
+from traitlets import TraitError
 
 from utils.widgets.panel import PRE, Panel, text
 
@@ -56,11 +58,12 @@ class Calculator(Panel):
             control = self.controls.get(name)
             if control is None:
                 raise ValueError(f"There is no {name!r} to set, only {', '.join(self.controls)}.")
-            allowed = getattr(control, "options", None)
-            if allowed is not None and value not in [one[1] if isinstance(one, tuple) else one for one in allowed]:
-                choices = ", ".join(str(one[0] if isinstance(one, tuple) else one) for one in allowed)
-                raise ValueError(f"{name} cannot be {value!r}: choose from {choices}.")
-            control.value = value
+            before = control.value
+            with suppress(TraitError):
+                control.value = value
+            if control.value != value:  # a slider stops at its ends
+                control.value = before
+                raise ValueError(f"{name} cannot be {value!r}: choose from {_choices(control)}.")
 
     def _answer(self) -> Any:
         try:
@@ -90,6 +93,13 @@ def _control(name: str, choice: Choice) -> ipywidgets.Widget:
     if isinstance(choice, list) and choice:
         return ipywidgets.Dropdown(options=choice, value=choice[0], **look)
     raise ValueError(f"{name} needs a list, (least, start, most), True or False, not {choice!r}.")
+
+
+def _choices(control: Any) -> str:
+    options = getattr(control, "options", None)
+    if options is None:
+        return f"{control.min} to {control.max}" if hasattr(control, "min") else "True and False"
+    return ", ".join(str(one[0] if isinstance(one, tuple) else one) for one in options)
 
 
 def _round(least: float, start: float, most: float) -> list[float]:

@@ -71,17 +71,19 @@ class Training(Panel, Generic[Made]):
         """Do the work. Stop, and the kernel's own interrupt, end it early with the model as it is by then."""
         self.steps = []
         self._stop.clear()
-        self.stop_button.disabled = False
+        self.stop_button.disabled, state = False, "failed"
         shown = display(self, display_id=True)  # type: ignore[no-untyped-call]
         try:
             with _interrupt_stops(self.stop):
-                return await asyncio.to_thread(self._work, self._take, self._stop.is_set)
+                made = await asyncio.to_thread(self._work, self._take, self._stop.is_set)
+            state = "stopped" if self._stop.is_set() else "done"
+            return made
         except asyncio.CancelledError:
             self.stop()  # the thread as well
             raise
         finally:
             self.stop_button.disabled = True
-            self._draw("stopped" if self._stop.is_set() else "done")
+            self._draw(state)
             if shown:  # not outside a notebook
                 shown.update(self)  # the text that is saved with the notebook tells how it ended
 
