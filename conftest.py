@@ -8,6 +8,7 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,13 +23,16 @@ _last_file: list[Path] = []
 
 def _isolate() -> None:
     """Change this process's environment before anything heavy is imported."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores Ctrl-C
     for name in re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (REPO / ".env.example").read_text(encoding="utf-8"), re.M):
         os.environ.pop(name, None)  # a learner's keys and servers
     own = Path(tempfile.mkdtemp(prefix="pocket-phi-tests-"))  # one for each worker: workers do not wait for each other
+    (own / "tmp").mkdir()
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     os.environ |= {
         "SLM_MODE": "offline",
         "SLM_CACHE": str(own / "cache"),
+        "TMPDIR": str(own / "tmp"),  # what a killed kernel leaves goes with the rest
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",  # two workers with as many threads as cores each are many times slower than one
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -101,7 +101,8 @@ def test(python: Path, pytest_arguments: list[str]) -> int:
     run_module = [str(python), "-m"]
     failed = [check[0] for check in CHECKS if subprocess.call([*run_module, *check], cwd=REPO, env=environment)]
     environment["POCKET_FAILED_CHECKS"] = ", ".join(failed)  # conftest.py repeats them where they are not overlooked
-    command = [*run_module, "pytest", "-n", "2", "--dist", "loadfile", *pytest_arguments]
+    workers = ["-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]  # after a restart, pytest-xdist hangs
+    command = [*run_module, "pytest", *workers, *pytest_arguments]
     return subprocess.call(command, cwd=REPO, env=environment) or len(failed)
 
 

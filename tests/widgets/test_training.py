@@ -1,7 +1,7 @@
 """Watching a training: every step is on the curve, Stop and the kernel's interrupt keep what was learned."""
 
+import _thread
 import asyncio
-import os
 import re
 import signal
 import time
@@ -47,13 +47,12 @@ def test_stop_keeps_what_was_learned() -> None:
     assert asyncio.run(made.run()) == 7  # and it can begin again
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for a process's own")
 def test_an_interrupt_of_the_kernel_stops_it_too() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupted(number):
         if number == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            _thread.interrupt_main()
             time.sleep(1)  # until the main thread has heard it
 
     made = Training(learn(50, interrupted), "reading")
