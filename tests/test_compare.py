@@ -195,6 +195,15 @@ def test_nothing_to_ask_is_said(places, prompts, repeats):
         compare.sweep(places, prompts, repeats=repeats, opened=Echo)
 
 
+def test_a_mode_that_nobody_knows_is_said_before_anything_is_asked(tmp_path, log, monkeypatch):
+    with pytest.raises(BadInput, match=r"^mode is 'ofline', but it must be one of"):
+        sweep("echo", file=tmp_path / "sweep.jsonl", mode="ofline")
+    monkeypatch.setenv("SLM_MODE", "airplane")
+    with pytest.raises(BadInput, match=r"^SLM_MODE is 'airplane', but it must be one of"):
+        sweep("echo")
+    assert log == [] and list(tmp_path.iterdir()) == []
+
+
 def test_another_file_is_not_added_to(tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text('{"name": "mine"}\n{"name": "too"}\n')

@@ -13,11 +13,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from utils import alone, catalog
 from utils.alone import Memory, Question
-from utils.backends import connect
+from utils.backends import connect, mode_of
 from utils.backends.address import find
 from utils.backends.target import resolve
 from utils.core import Backend, Completion, Mode, Options, complete
@@ -70,7 +70,7 @@ def sweep(
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not places or not prompts or repeats < 1:
         raise BadInput("A sweep takes at least one route, one prompt and one repeat.")
-    chosen = cast(Mode, mode or catalog.variable("SLM_MODE") or "auto")
+    chosen = mode_of(mode)
     known: dict[str, Line] = {}
     if file is not None:
         known = {_key(line): line for line in load(file) if line["error"] is None}
@@ -85,7 +85,7 @@ def sweep(
     missing = [line for line in asked if _key(line) not in known]
     quiet = not progress or not missing
     with tqdm(total=len(asked), initial=len(asked) - len(missing), unit="answer", leave=False, disable=quiet) as bar:
-        for line in _answers(missing, options, mode, opened):
+        for line in _answers(missing, options, chosen, opened):
             known[_key(line)] = line
             if file is not None:
                 _add(file, line)
@@ -112,9 +112,7 @@ def _source(at: str, mode: Mode) -> str | None:
     return None
 
 
-def _answers(
-    missing: Sequence[Line], options: Options, mode: Mode | None, opened: Callable[..., Backend]
-) -> Iterator[Line]:
+def _answers(missing: Sequence[Line], options: Options, mode: Mode, opened: Callable[..., Backend]) -> Iterator[Line]:
     """A line for each that is missing; a model is loaded when its first question comes and freed after its last."""
     made = {"date": datetime.date.today().isoformat(), "machine": machine()}
     for at in dict.fromkeys(line["place"] for line in missing):
