@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from utils import alone, catalog
 from utils.alone import Memory, Question
 from utils.backends import connect, mode_of
-from utils.backends.address import find
+from utils.backends.address import choose
 from utils.backends.target import resolve
 from utils.core import Backend, Completion, Mode, Options, complete
 from utils.errors import BackendError, BadInput
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TIMES = ("first_token_s", "tokens_per_s", "total_s")
 KEY = ("place", "prompt", "repeat", "options", "mode")  # what makes two lines answers to the same question
-NEEDED = {*KEY, "error"} - {"mode"}  # lines of older files have no mode: they are asked anew
+NEEDED = {*KEY, "error", "source"}  # what a line must have to be taken up
 WARM_UP = "Hello"  # not the first prompt: a server would keep that one, and answer it sooner
 Line = dict[str, Any]
 
@@ -103,12 +103,12 @@ def _forget_stand_ins(known: dict[str, Line], places: Sequence[str], mode: Mode)
 
 
 def _source(at: str, mode: Mode) -> str | None:
-    """Whether the real model would answer there, or a pocket model; None where neither would. It loads nothing."""
+    """Whether the real model would answer there, or a pocket model; None where neither would. It starts nothing."""
     name, model = split(at)
     route = catalog.load().routes.get(name)
     if route is not None:
         with suppress(BackendError):
-            return (find if route.hosted else resolve)(route, model, mode).source
+            return choose(route, model, mode)[0] if route.hosted else resolve(route, model, mode).source
     return None
 
 
@@ -155,7 +155,7 @@ def times(answer: Completion | None) -> dict[str, float | None]:
 
 
 def _key(line: Line) -> str:
-    return json.dumps([line.get(name) for name in KEY], sort_keys=True)
+    return json.dumps([line[name] for name in KEY], sort_keys=True)
 
 
 def load(file: str | os.PathLike[str]) -> list[Line]:
@@ -168,13 +168,14 @@ def load(file: str | os.PathLike[str]) -> list[Line]:
         raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from None
     made = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line) if line.strip() else None
-            if row is not None:
-                if not set(row) >= NEEDED:
-                    raise ValueError
-                made.append(row)
-        except (ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            if not isinstance(row, dict) or not row.keys() >= NEEDED:
+                raise ValueError
+            made.append(row)
+        except ValueError:
             if number < len(lines):
                 raise BadInput(f"{file}, line {number} is no line of a sweep.") from None
     return made
