@@ -239,6 +239,14 @@ def test_another_model_has_not_given_the_answer_of_the_last(comparison):
     column = comparison.columns[0]
     column.model.value = "three"
     assert shown(column) == "" and column.head.value == "" and "Nothing asked yet." in column.facts.value
+    assert "onnx/one" not in comparison.chart.value
+
+
+def test_nothing_differs_from_an_answer_that_is_gone(comparison):
+    comparison.differences.value = True
+    comparison.run()
+    comparison.columns[0].model.value = "three"
+    assert shown(comparison.columns[1]) == "An answer"
 
 
 def test_what_was_asked_is_kept_whatever_is_typed_meanwhile(comparison, place, soon):

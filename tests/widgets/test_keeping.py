@@ -28,6 +28,8 @@ CHANGES = {
     "no column": lambda run: run.update(columns=[]),
     "no options": lambda run: run.pop("options"),
     "impossible options": lambda run: run["options"].update(max_tokens=-1),
+    "no mode": lambda run: run.pop("mode"),
+    "a mode that nobody knows": lambda run: run.update(mode="ofline"),
     "a model that is no text": lambda run: run["columns"][0].update(model=7),
     "a speed that is a text": lambda run: run["columns"][0].update(tokens_per_s="<b>"),
     "a prompt that is no text": lambda run: run.update(prompt=None),

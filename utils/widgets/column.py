@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import ipywidgets
 
 from utils import catalog
-from utils.backends import connect
 from utils.compare import split
 from utils.core import Backend, Completion, Message, Mode, Options, complete
 from utils.errors import BackendError
@@ -32,13 +30,19 @@ class Stopped(Exception):
 class Column:
     """Connects when it is first asked, and lets go of its model when another is picked.
 
-    `said` is the answer that is shown, with who gave it: by then the pickers may stand for another.
+    `said` is the answer that is shown, with who gave it: by then the pickers may stand for another. `emptied` is called
+    when another is picked and that answer is gone.
     """
 
     def __init__(
-        self, place: str, mode: Mode | None, opened: Callable[..., Backend] = connect, clock: Any = None
+        self,
+        place: str,
+        mode: Mode,
+        opened: Callable[..., Backend],
+        clock: Callable[[], float],
+        emptied: Callable[[], object],
     ) -> None:
-        self._mode, self._opened = mode, opened
+        self._mode, self._opened, self._emptied = mode, opened, emptied
         self.backend: Backend | None = None
         self._warm: Backend | None = None  # the one that has written its first tokens
         self._used: Backend | None = None  # by an answer, which after Stop may still be on its way
@@ -48,7 +52,7 @@ class Column:
         self.picker = Picker(place, mode, self._picked)
         self.route, self.model, self.precision = self.picker.controls
         self.head, self.facts = ipywidgets.HTML(), ipywidgets.HTML()
-        self.view = Growing() if clock is None else Growing(clock)
+        self.view = Growing(clock)
         self._number, self._letter, self._words = 1, "", NOTHING
         self.said = answer(self.place)
         parts = [*self.picker.controls, self.head, self.view.box, self.facts]
@@ -188,6 +192,7 @@ class Column:
         self.close()
         if self._turn is None:
             self.clear()
+            self._emptied()
 
     def _show(self) -> None:
         """Who answers, and the line under the answer."""

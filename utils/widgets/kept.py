@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from utils.compare import TIMES, times
-from utils.core import Completion, Options
+from utils.core import Completion, Mode, Options
 from utils.errors import BadInput
 from utils.widgets.contest import Vote
 
@@ -111,7 +111,7 @@ def load(file: str | Path) -> tuple[list[Run], list[Vote]]:
 def _run(run: Run) -> Run:
     """The same, if it can be shown. Raises ValueError, KeyError or TypeError."""
     columns: list[Answer] = list(run["columns"])
-    good = 1 <= len(columns) <= MOST and isinstance(run["machine"], dict)
+    good = 1 <= len(columns) <= MOST and isinstance(run["machine"], dict) and run["mode"] in get_args(Mode)
     good = good and _all([run[name] for name in ("prompt", "system", "date")] + list(run["pictures"]), str)
     for kinds, names in ((str, TEXTS), (str | None, WORDS), (int | float | None, NUMBERS)):
         good = good and _all([one[name] for one in columns for name in names], kinds)
