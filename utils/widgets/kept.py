@@ -71,6 +71,11 @@ def told(one: Answer) -> str:
     return " · ".join(filter(None, parts))
 
 
+def plain(options: Options) -> dict[str, Any]:
+    """Options as JSON gives them back."""
+    return asdict(options) | {"stop": list(options.stop)}
+
+
 def listed(runs: Sequence[Run]) -> list[tuple[str, int]]:
     """For a list to pick from: each run with its number from 0, the newest first; above them nothing, which is -1."""
     made = [(f"{i}: {run['prompt'][:60]} ({run['date']})", i - 1) for i, run in enumerate(runs, 1)]
@@ -109,16 +114,15 @@ def load(file: str | Path) -> tuple[list[Run], list[Vote]]:
 
 
 def _run(run: Run) -> Run:
-    """The same, if it can be shown. Raises ValueError, KeyError or TypeError."""
+    """The same with all its options, if it can be shown. Raises ValueError, KeyError or TypeError."""
     columns: list[Answer] = list(run["columns"])
     good = 1 <= len(columns) <= MOST and isinstance(run["machine"], dict) and run["mode"] in get_args(Mode)
     good = good and _all([run[name] for name in ("prompt", "system", "date")] + list(run["pictures"]), str)
     for kinds, names in ((str, TEXTS), (str | None, WORDS), (int | float | None, NUMBERS)):
         good = good and _all([one[name] for one in columns for name in names], kinds)
-    if not good:
+    if not good or not isinstance(run["together"], bool):
         raise ValueError
-    Options(**run["options"])
-    return run
+    return run | {"options": plain(Options(**run["options"]))}
 
 
 def _all(values: Sequence[Any], kinds: Any) -> bool:
