@@ -65,10 +65,16 @@ def test_every_place_is_asked_everything_and_closed_before_the_next(log):
 
 
 def test_a_warm_up_that_fails_leaves_the_words_to_the_questions(monkeypatch, log):
-    monkeypatch.setattr(compare, "WARM_UP", "bad")
+    monkeypatch.setattr("utils.core.WARM_UP", "bad")
     bad, good = sweep("echo", prompts=("bad", "a"))
     assert bad["error"] == "It is not running. Start it." and good["error"] is None
     assert log == ["open usual", "bad", "bad", "a", "close usual"]
+
+
+def test_what_has_to_be_paid_is_asked_nothing_but_the_prompts(monkeypatch, log):
+    monkeypatch.setattr(Echo, "paid", True, raising=False)
+    sweep("echo")
+    assert log == ["open usual", "a", "b", "close usual"]
 
 
 def test_a_line_says_how_many_threads_worked():

@@ -20,7 +20,7 @@ from utils.alone import Memory, Question
 from utils.backends import connect, mode_of
 from utils.backends.address import choose
 from utils.backends.target import resolve
-from utils.core import Backend, Completion, Mode, Options, complete
+from utils.core import Backend, Completion, Mode, Options, complete, warm_up
 from utils.errors import BackendError, BadInput
 from utils.machine import machine as machine  # the compare widget, which writes it down as well, has it from here
 from utils.machine import threads
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 TIMES = ("first_token_s", "tokens_per_s", "total_s")
 KEY = ("place", "prompt", "repeat", "options", "mode")  # what makes two lines answers to the same question
 NEEDED = {*KEY, "error", "source"}  # what a line must have to be taken up
-WARM_UP = "Hello"  # not the first prompt: a server would keep that one, and answer it sooner
 Line = dict[str, Any]
 
 
@@ -57,7 +56,8 @@ def sweep(
     progress: bool = True,
     opened: Callable[..., Backend] = connect,
 ) -> list[Line]:
-    """Asks every place, warmed up, every prompt, `repeats` times, and returns a line for each answer, in that order.
+    """Asks every place every prompt, `repeats` times, and returns a line for each answer, in that order. A place is
+    warmed up before its first question, unless that may cost something.
 
     `places`: names as `place` gives them. With `file` each line is added to it as soon as it is there (JSON lines), and
     what it holds already is not asked again: after an interrupt the same call goes on. A route that cannot be reached
@@ -125,8 +125,7 @@ def _answers(missing: Sequence[Line], options: Options, mode: Mode, opened: Call
             problem = str(error)
         try:
             if backend is not None:
-                with suppress(BackendError):  # the first question will say what is wrong
-                    complete(backend, WARM_UP, Options(max_tokens=2))
+                warm_up(backend)
             busy = {"threads": threads(route) if backend else None}
             for line in (line for line in missing if line["place"] == at):
                 yield line | _answer(backend, problem, line["prompt"], options) | made | busy

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
@@ -19,6 +20,7 @@ Source = Literal["pocket", "live", "recorded"]
 Mode = Literal["auto", "offline", "live"]
 ROLES = ("system", "user", "assistant")
 EMPTY = "The prompt is empty. Write a question, such as 'What is an SLM?'."
+WARM_UP = "Hello"  # not what is asked afterwards: a server would keep that, and answer it sooner
 
 
 class Part(TypedDict):
@@ -233,3 +235,13 @@ def complete(
             close()
     who, answer = (backend.name, backend.model, backend.source), "".join(text)
     return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head, tuple(logprobs) or None)
+
+
+def warm_up(backend: Backend, on_text: Callable[[str], object] | None = None) -> None:
+    """Asks something short, since the first answer after loading is slower; not a service that may want money for it.
+
+    What goes wrong is left to the first question that counts.
+    """
+    if not getattr(backend, "paid", False):
+        with suppress(BackendError):
+            complete(backend, WARM_UP, Options(max_tokens=8), on_text=on_text)

@@ -55,6 +55,21 @@ def test_fair_is_one_after_another(comparison, place):
     assert [c["text"] for c in comparison.runs[0]["columns"]] == ["An answer", "An answer"]
 
 
+@pytest.mark.parametrize(("paid", "asked"), [(False, 2), (True, 1)])
+def test_a_server_is_warmed_up_unless_it_has_to_be_paid(place, paid, asked):
+    def opened(route, model, *, mode):
+        backend = place(route, model, mode=mode)
+        backend.paid = paid
+        return backend
+
+    comparison = Compare(["ollama/one"], opened=opened)
+    comparison.run()
+    assert place.log.count("ask one") == asked
+    comparison.run()
+    assert place.log.count("ask one") == asked + 1
+    comparison.close()
+
+
 def test_together_is_all_at_once(comparison, place):
     comparison.order.value = "together"
     place.gate.clear()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import ipywidgets
 
-from utils import catalog
 from utils.compare import split
-from utils.core import Backend, Completion, Message, Mode, Options, complete
+from utils.core import Backend, Completion, Message, Mode, Options, complete, warm_up
 from utils.errors import BackendError
 from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
@@ -20,7 +19,6 @@ from utils.widgets.picking import Picker
 
 _HEAD = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);font-weight:600;line-height:1.5"
 NOTHING, STOPPED = "Nothing asked yet.", "Stopped."
-WARM_UP = 8  # tokens that a model in this process writes before the first answer that counts
 
 
 class Stopped(Exception):
@@ -103,7 +101,9 @@ class Column:
             with self._held(place) as backend:
                 self._now(turn, "Answering ...", model=backend.model, source=backend.source)
                 check()
-                self._warm_up(backend, place, check)
+                if self._warm is not backend:
+                    warm_up(backend, check)
+                    self._warm = backend
                 made = complete(backend, messages, options, on_text=write)
         except Stopped:
             problem = STOPPED
@@ -161,13 +161,6 @@ class Column:
                 self._used, kept = None, self.backend is backend
             if not kept:
                 backend.close()
-
-    def _warm_up(self, backend: Backend, place: str, check: Callable[[str], object]) -> None:
-        hosted = catalog.load().routes[split(place)[0]].hosted  # a service would have to be paid
-        if not hosted and self._warm is not backend:
-            with suppress(BackendError):  # it will say so again when it counts
-                complete(backend, "What is an SLM?", Options(max_tokens=WARM_UP), on_text=check)
-            self._warm = backend
 
     def _now(self, turn: object | None, words: str, **known: str) -> None:
         """What is known of the answer that is being written, unless that is over."""
