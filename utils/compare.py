@@ -22,8 +22,7 @@ from utils.backends.address import choose
 from utils.backends.target import resolve
 from utils.core import Backend, Completion, Mode, Options, complete, warm_up
 from utils.errors import BackendError, BadInput
-from utils.machine import machine as machine  # the compare widget, which writes it down as well, has it from here
-from utils.machine import threads
+from utils.machine import machine, threads
 
 if TYPE_CHECKING:
     import pandas

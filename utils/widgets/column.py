@@ -13,7 +13,7 @@ from utils.core import Backend, Completion, Message, Mode, Options, complete, wa
 from utils.errors import BackendError
 from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
-from utils.widgets.kept import Answer, answer, told
+from utils.widgets.kept import Answer, answer, measured, told
 from utils.widgets.panel import badge, note, text
 from utils.widgets.picking import Picker
 
@@ -175,8 +175,7 @@ class Column:
             if turn is None or self._turn is not turn:
                 return
             self.view.flush()
-            who = None if self.said["model"] is None else (self.said["model"], self.said["source"])
-            self.said = answer(self.said["place"], who, made, self.view.text, problem)
+            self.said = self.said | measured(made) | {"text": self.view.text, "problem": problem}
             self._turn, self._words = None, ""
         self._show()
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 from utils.backends import connect, mode_of
-from utils.compare import machine
 from utils.core import Backend, Message, Mode, Options
 from utils.errors import BackendError, BadInput
+from utils.machine import machine
 from utils.widgets import ballot, bars, kept, memory
 from utils.widgets.asking import WIDE, WRAP, Asking
 from utils.widgets.column import Column

@@ -28,15 +28,15 @@ Answer = dict[str, Any]
 Run = dict[str, Any]
 
 
-def answer(
-    place: str, who: tuple[str, str] | None = None, said: Completion | None = None, text: str = "", problem: str = ""
-) -> Answer:
-    """What is kept of a column. `who`: model and source, where it was reached; `text`: what was written so far.
-    Megabytes are measured afterwards, if at all."""
-    model, source = who or (None, None)
-    made: Answer = {"place": place, "model": model, "source": source, "text": text, "problem": problem}
-    counts = {name: getattr(said, name, None) for name in COUNTS}
-    return made | counts | times(said) | dict.fromkeys(SIZES)
+def answer(place: str) -> Answer:
+    """What is kept of a column, as long as nothing is known of it. Megabytes are measured afterwards, if at all."""
+    made: Answer = {"place": place, "model": None, "source": None, "text": "", "problem": ""}
+    return made | measured(None) | dict.fromkeys(SIZES)
+
+
+def measured(said: Completion | None) -> Answer:
+    """Counts and times of an answer; None where they are unknown."""
+    return {name: getattr(said, name, None) for name in COUNTS} | times(said)
 
 
 def milliseconds(seconds: float) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.alone import Question, weigh
-from utils.compare import machine, split
+from utils.compare import split
 from utils.errors import BackendError
+from utils.machine import machine
 from utils.widgets.kept import Run
 
 
