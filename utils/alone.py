@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from utils import catalog
-from utils.core import Options, complete
+from utils.core import Options, complete, named
 from utils.errors import BackendError, Unsupported
 
 EVERY = 0.02  # seconds from one look at the memory to the next
@@ -131,7 +131,7 @@ def _answered(route: str, model: str | None, mode: Any, questions: Sequence[dict
         first = [answer.first_token_s for answer in counted]
         made.append({"prompt_tokens": counted[0].prompt_tokens, "first": first, "speeds": speeds})
     files = [str(file) for file in getattr(backend, "files", ())]
-    return {"name": f"{backend.model} on {backend.name}", "files": files, "answers": made}
+    return {"name": named(backend.model, backend.name), "files": files, "answers": made}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from utils.alone import Memory, Question
 from utils.backends import connect, mode_of
 from utils.backends.address import choose
 from utils.backends.target import resolve
-from utils.core import Backend, Completion, Mode, Options, complete, warm_up
+from utils.core import Backend, Completion, Mode, Options, complete, named, warm_up
 from utils.errors import BackendError, BadInput
 from utils.machine import machine, threads
 
@@ -220,7 +220,7 @@ def table(lines: Iterable[Line], memories: Iterable[Memory] = ()) -> pandas.Data
     made = pandas.DataFrame(list(lines), columns=[*shown, "first_token_s", "backend"])
     made["first_token_ms"] = 1000 * made["first_token_s"].astype(float)
     if weighed := {one.name: one for one in memories}:
-        found = [weighed.get(f"{model} on {at}") for model, at in zip(made["model"], made["backend"], strict=True)]
+        found = [weighed.get(named(model, at)) for model, at in zip(made["model"], made["backend"], strict=True)]
         made["memory_mb"] = [one and one.peak / 1e6 for one in found]
         made["files_mb"] = [one and one.files / 1e6 for one in found]
         shown += ["memory_mb", "files_mb"]

@@ -154,6 +154,11 @@ class Completion:
         return f'{" · ".join(facts)}\n\n<pre style="{style}">{_escaped(self.text)}</pre>'
 
 
+def named(model: str, backend: str) -> str:
+    """How models are told apart: speed and memory of the same name belong together."""
+    return f"{model} on {backend}"
+
+
 def _escaped(text: str) -> str:
     """`text` so that neither HTML, Markdown nor MathJax finds anything in it to act on."""
     import html  # here: only a notebook needs it
@@ -238,10 +243,7 @@ def complete(
 
 
 def warm_up(backend: Backend, on_text: Callable[[str], object] | None = None) -> None:
-    """Asks something short, since the first answer after loading is slower; not a service that may want money for it.
-
-    What goes wrong is left to the first question that counts.
-    """
+    """Asks something short, as a first answer is slower, unless it may cost something. Trouble is left to the next."""
     if not getattr(backend, "paid", False):
         with suppress(BackendError):
             complete(backend, WARM_UP, Options(max_tokens=8), on_text=on_text)

@@ -13,7 +13,7 @@ from functools import partial
 
 import ipywidgets
 
-from utils.core import Backend, Message, Options, as_messages
+from utils.core import Backend, Message, Options, as_messages, named
 from utils.errors import BackendError
 from utils.widgets.growing import Growing
 from utils.widgets.panel import Panel, badge, button, note, pre, text
@@ -39,6 +39,7 @@ class Chat(Panel):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.backend, self.options, self._clock = backend, options or Options(), clock
+        self._who = named(backend.model, backend.name)
         self.turns: list[tuple[str, str]] = []  # questions with their answers, without the one that is being written
         self.job: threading.Thread | None = None
         self._failed: set[int] = set()  # numbers of turns that ended in an error: half an answer is not read again
@@ -62,7 +63,7 @@ class Chat(Panel):
         self.clear_button = button("Clear", self.clear, "Begin a new conversation", disabled=True)
         self.remember = ipywidgets.Checkbox(remember, description="the model reads what was said before", indent=False)
         self.remember.layout.width = "auto"
-        who = f'{badge(self.backend.source)} <span style="{_NAME}">{text(_who(self.backend))}</span>'
+        who = f'{badge(self.backend.source)} <span style="{_NAME}">{text(self._who)}</span>'
         self._before = ipywidgets.VBox()
         self.question, self.view, self.status = ipywidgets.HTML(), Growing(self._clock), ipywidgets.HTML()
         self.status.value = note("Nothing asked yet.")
@@ -72,7 +73,7 @@ class Chat(Panel):
         self.box = ipywidgets.VBox(parts)
 
     def __str__(self) -> str:
-        return f"Chat with {_who(self.backend)} ({self.backend.source.upper()}). Run this cell to ask it something."
+        return f"Chat with {self._who} ({self.backend.source.upper()}). Run this cell to ask it something."
 
     @property
     def answer(self) -> str:
@@ -201,10 +202,6 @@ class Chat(Panel):
         self.send_button.disabled, self.stop_button.disabled = busy, not busy
         self.retry_button.disabled = busy or not self._asked
         self.clear_button.disabled = busy or not (self._asked or self.turns)
-
-
-def _who(backend: Backend) -> str:
-    return f"{backend.model} on {backend.name}"
 
 
 def _ending(tokens: int | None, reason: str | None) -> str:

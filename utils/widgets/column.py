@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import ipywidgets
 
 from utils.compare import split
-from utils.core import Backend, Completion, Message, Mode, Options, complete, warm_up
+from utils.core import Backend, Completion, Message, Mode, Options, complete, named, warm_up
 from utils.errors import BackendError
 from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
@@ -200,4 +200,4 @@ class Column:
 
 
 def _who(said: Answer) -> str:
-    return f"{said['model']} on {split(said['place'])[0]}"
+    return named(said["model"], split(said["place"])[0])

@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.alone import Question, weigh
 from utils.compare import split
+from utils.core import named
 from utils.errors import BackendError
 from utils.machine import machine
 from utils.widgets.kept import Run
@@ -40,7 +41,7 @@ def _peak(answer: dict[str, Any], question: Question, mode: str, stop: threading
         found = weigh(route, model, question, mode, stop)
     except BackendError as error:
         return str(error)
-    if found.name != f"{answer['model']} on {route}":
+    if found.name != named(answer["model"], route):
         return f"{found.name} answers now, not {answer['model']}. Press Run, then measure."
     answer |= {"memory_mb": found.peak / 1e6, "weights_mb": found.files / 1e6}
     return ""
