@@ -190,7 +190,7 @@ def test_the_model_reads_what_was_said_before(scripted):
     backend = scripted(["Yes"])
     chat = conversation(backend, "One?", "Two?")
     assert [m["content"] for m in backend.calls[1][0]] == ["One?", "Yes", "Two?"]
-    assert chat.turns == [("One?", "Yes")]
+    assert chat.turns == [("One?", "Yes", True)]
     chat.remember.value = False
     chat._clock.now += 60
     ask(chat, "Three?")
@@ -203,7 +203,7 @@ def test_retry_asks_the_last_question_again_with_other_dice(scripted):
     chat.retry_button.click()
     chat.job.join(10)
     assert [m["content"] for m in backend.calls[2][0]] == ["One?", "Yes", "Two?"]
-    assert backend.calls[2][1].seed == backend.calls[1][1].seed + 1 and chat.turns == [("One?", "Yes")]
+    assert backend.calls[2][1].seed == backend.calls[1][1].seed + 1 and chat.turns == [("One?", "Yes", True)]
 
 
 def test_a_question_can_be_changed(scripted):
@@ -211,7 +211,7 @@ def test_a_question_can_be_changed(scripted):
     chat = conversation(backend, "One?", "Two?", "Three?")
     buttons = [part for part in parts(chat._before) if getattr(part, "description", "") == "Edit"]
     buttons[1].click()
-    assert chat.prompt.value == "Two?" and chat.turns == [("One?", "Yes")] and chat.answer == ""
+    assert chat.prompt.value == "Two?" and chat.turns == [("One?", "Yes", True)] and chat.answer == ""
     chat._clock.now += 60
     ask(chat, "Two, then?")
     assert [m["content"] for m in backend.calls[3][0]] == ["One?", "Yes", "Two, then?"]
@@ -237,7 +237,7 @@ def test_nothing_is_forgotten_or_changed_while_it_answers(scripted):
     chat.clear()
     chat.edit(0)
     chat.retry()
-    assert chat.turns == [("One?", "Yes")] and len(backend.calls) == 2
+    assert chat.turns == [("One?", "Yes", True)] and len(backend.calls) == 2
     backend.gate.set()
     chat.job.join(10)
 
@@ -259,7 +259,7 @@ def test_half_an_answer_that_failed_is_shown_and_not_read_again(scripted):
         chat._clock.now += 60
         ask(chat, question)
     assert [m["content"] for m in backend.calls[2][0]] == ["Two?", "Yes", "Three?"]
-    assert chat.turns[0] == ("One?", "Half ")
+    assert chat.turns[0] == ("One?", "Half ", False)
 
 
 def test_only_the_failed_answer_itself_is_not_read_again(scripted):
