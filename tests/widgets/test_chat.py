@@ -26,11 +26,6 @@ def ask(chat, prompt="Hello?"):
     return chat
 
 
-def shown(chat):
-    """The answer as it stands on the page."""
-    return "".join(piece.value for piece in chat.view.box.children[1:])
-
-
 def parts(box):
     """Everything in a box, and in the boxes within."""
     for part in getattr(box, "children", ()):
@@ -54,7 +49,7 @@ def test_nothing_starts_before_a_click(scripted):
     assert backend.calls == [] and chat.job is None
 
 
-def test_the_answer_arrives_with_its_prompt_and_options(scripted):
+def test_the_answer_arrives_with_its_prompt_and_options(scripted, shown):
     backend = scripted(["One ", "two"])
     chat = ask(Chat(backend, Options(max_tokens=7)), "Count")
     assert backend.calls == [([{"role": "user", "content": "Count"}], Options(max_tokens=7))]
@@ -128,7 +123,7 @@ def test_an_empty_prompt_is_answered_in_words(scripted):
         (RuntimeError("secret detail"), "unexpected RuntimeError"),
     ],
 )
-def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said):
+def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said, shown):
     backend = scripted(["Half ", raised])
     clock = Clock()
     chat = ask(Chat(backend, clock=clock))
@@ -139,7 +134,7 @@ def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said
 
 
 @pytest.mark.parametrize("wild", [PLANTED, "</pre><script>1</script>", "a\x00b", "\ud800 alone", "שלום & <b>"])
-def test_model_text_is_never_markup(scripted, wild):
+def test_model_text_is_never_markup(scripted, wild, shown):
     chat = ask(Chat(scripted([wild])))
     assert chat.answer == wild
     assert "<" not in shown(chat) and ">" not in shown(chat)
@@ -151,7 +146,7 @@ def test_model_text_is_never_markup(scripted, wild):
     assert "<script" not in told and "<img" not in told and told.count("<pre") == 1
 
 
-def test_redraws_are_at_most_twenty_a_second(scripted):
+def test_redraws_are_at_most_twenty_a_second(scripted, shown):
     chat = Chat(scripted(["x"] * 2000), clock=Clock(step=0.0005))  # 2,000 pieces, a clock reading or so for each
     drawn, flush = [], chat.view.flush
     chat.view.flush = lambda: (drawn.append(1), flush())
@@ -178,7 +173,7 @@ def test_a_notebook_sees_the_widget_and_its_text(scripted):
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == chat.box.model_id
 
 
-def test_an_answer_without_an_end_is_called_incomplete(scripted):
+def test_an_answer_without_an_end_is_called_incomplete(scripted, shown):
     chat = Chat(scripted(["Half an"], reason=None))
     chat.prompt.value = "Hello"
     chat.send_button.click()
