@@ -1,11 +1,14 @@
 """A model asked in a process of its own."""
 
+import shutil
+
 import pytest
 
-from utils import alone, backends
+from utils import alone, backends, pocket
 from utils.alone import Question, ask, peak_memory, weigh
 from utils.core import Chunk
 from utils.errors import BackendError, Unsupported
+from utils.pocket import export
 
 MINI = "pocket-phi-3-mini"
 
@@ -36,6 +39,15 @@ def test_a_model_is_weighed_in_memory_and_on_the_disk(route, name, megabytes):
     assert found.files / 1e6 == pytest.approx(megabytes, rel=0.02) and found.files < found.peak
 
 
+def test_only_what_was_loaded_is_weighed(tmp_path):
+    """Of two forms in a folder llama.cpp takes the first."""
+    for form in ("gguf-q4_0", "gguf-q8_0"):
+        (made,) = export.made(pocket.folder(MINI), form).glob("*.gguf")
+        shutil.copy(made, tmp_path / f"{form}.gguf")
+    found = weigh("llama.cpp", str(tmp_path), Question("Hello", 3), "offline")
+    assert found.files == (tmp_path / "gguf-q4_0.gguf").stat().st_size
+
+
 def test_a_server_cannot_be_weighed_from_here():
     with pytest.raises(Unsupported, match="On the route ollama a server has the model"):
         weigh("ollama", None, Question("Hello", 3))
@@ -57,9 +69,8 @@ def test_no_run_finds_what_an_earlier_one_has_left(monkeypatch):
             pass
 
     monkeypatch.setattr(backends, "connect", lambda *args, **named: Fake())
-    monkeypatch.setattr(alone, "_bytes", lambda *args: 5)
     said = alone._answered("fake", "mini", "offline", [{"prompt": "hut hut", "tokens": 2, "runs": 3}])
-    assert said["files"] == 5 and len(said["answers"][0]["first"]) == 3
+    assert said["files"] == [] and len(said["answers"][0]["first"]) == 3
     assert len(asked) == 4 and len({prompt.split()[0] for prompt in asked}) == 4, "they differ from the first word on"
 
 

@@ -65,10 +65,16 @@ def test_every_place_is_asked_everything_and_closed_before_the_next(log):
 
 
 def test_a_warm_up_that_fails_leaves_the_words_to_the_questions(monkeypatch, log):
-    monkeypatch.setattr(compare, "WARM_UP", "bad")
+    monkeypatch.setattr("utils.core.WARM_UP", "bad")
     bad, good = sweep("echo", prompts=("bad", "a"))
     assert bad["error"] == "It is not running. Start it." and good["error"] is None
     assert log == ["open usual", "bad", "bad", "a", "close usual"]
+
+
+def test_what_has_to_be_paid_is_asked_nothing_but_the_prompts(monkeypatch, log):
+    monkeypatch.setattr(Echo, "paid", True, raising=False)
+    sweep("echo")
+    assert log == ["open usual", "a", "b", "close usual"]
 
 
 def test_a_line_says_how_many_threads_worked():
@@ -103,14 +109,6 @@ def test_another_mode_is_another_question(tmp_path, log, monkeypatch):
     assert sweep("echo", file=file, mode="offline") and log == []
     assert [line["mode"] for line in sweep("echo", file=file, mode="live")] == ["live"] * 2
     assert log == ["open usual", "Hello", "a", "b", "close usual"]
-
-
-def test_a_line_of_an_older_file_is_asked_anew(tmp_path, log):
-    file = tmp_path / "sweep.jsonl"
-    old = {name: value for name, value in sweep("echo", prompts="a")[0].items() if name != "mode"}
-    file.write_text(json.dumps(old) + "\n", encoding="utf-8")
-    log.clear()
-    assert len(sweep("echo", prompts="a", file=file)) == 1 and log[1:] == ["Hello", "a", "close usual"]
 
 
 @pytest.fixture
@@ -149,6 +147,15 @@ def test_what_a_pocket_model_said_counts_until_the_real_one_can_be_reached(tmp_p
     assert sweep("ollama", file=file, mode="auto") and log == []
     ollama()
     assert sweep("ollama", file=file, mode="auto") and log == ["open usual", "Hello", "a", "b", "close usual"]
+
+
+def test_taking_up_a_sweep_starts_no_server(tmp_path, log, ollama, monkeypatch):
+    """It only asks who would answer now."""
+    file = tmp_path / "sweep.jsonl"
+    sweep("ollama", file=file, mode="auto")
+    log.clear()
+    monkeypatch.setattr("utils.backends.address._course_server", lambda: pytest.fail("it was started"))
+    assert len(sweep("ollama", file=file, mode="auto")) == 2 and log == []
 
 
 def test_other_options_are_another_question(tmp_path, log):
@@ -195,12 +202,33 @@ def test_nothing_to_ask_is_said(places, prompts, repeats):
         compare.sweep(places, prompts, repeats=repeats, opened=Echo)
 
 
-def test_another_file_is_not_added_to(tmp_path):
+def test_a_mode_that_nobody_knows_is_said_before_anything_is_asked(tmp_path, log, monkeypatch):
+    with pytest.raises(BadInput, match=r"^mode is 'ofline', but it must be one of"):
+        sweep("echo", file=tmp_path / "sweep.jsonl", mode="ofline")
+    monkeypatch.setenv("SLM_MODE", "airplane")
+    with pytest.raises(BadInput, match=r"^SLM_MODE is 'airplane', but it must be one of"):
+        sweep("echo")
+    assert log == [] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ['{"name": "mine"}', json.dumps(sorted(compare.NEEDED)), '"mine"', "7", "null", "no JSON"]
+)
+def test_another_file_is_not_added_to(tmp_path, line):
     file = tmp_path / "mine.jsonl"
-    file.write_text('{"name": "mine"}\n{"name": "too"}\n')
+    file.write_text(f"{line}\n{line}\n")
     with pytest.raises(BadInput, match=r"mine.jsonl, line 1 is no line of a sweep"):
         sweep("echo", file=file)
-    assert file.read_text() == '{"name": "mine"}\n{"name": "too"}\n'
+    assert file.read_text() == f"{line}\n{line}\n"
+
+
+@pytest.mark.parametrize("name", ["source", "mode", "place"])
+def test_a_line_that_lacks_something_is_no_line_of_a_sweep(tmp_path, name):
+    file = tmp_path / "sweep.jsonl"
+    line = sweep("echo", prompts="a", mode="auto", file=file)[0]
+    file.write_text(json.dumps({key: value for key, value in line.items() if key != name}) + "\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="line 1 is no line of a sweep"):
+        sweep("echo", prompts="a", mode="auto", file=file)
 
 
 @pytest.fixture

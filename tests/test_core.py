@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from utils.core import BackendError, BadInput, Chunk, Completion, Interrupted, Options, as_messages, complete
+from utils.core import BackendError, BadInput, Chunk, Completion, Interrupted, Options, as_messages, complete, warm_up
 
 
 class Clock:
@@ -127,6 +127,20 @@ def test_the_stream_is_closed_when_the_reader_fails(error):
         complete(backend, "Hi", on_text=reader, clock=clock)
     assert caught.traceback  # as in a notebook, which keeps the last one, and with it what hangs on its frames
     assert backend.closed
+
+
+def test_a_warm_up_is_short_and_leaves_the_words_to_the_first_question():
+    backend = Fake(Clock(), (1.0, Chunk("Half an")), (1.0, Interrupted("The line broke.")))
+    heard = []
+    warm_up(backend, heard.append)
+    assert backend.seen == ([{"role": "user", "content": "Hello"}], Options(max_tokens=8)) and heard == ["Half an"]
+
+
+def test_what_has_to_be_paid_is_not_warmed_up():
+    backend = Fake(Clock(), (1.0, Chunk("a")))
+    backend.paid = True
+    warm_up(backend)
+    assert backend.seen is None
 
 
 @pytest.mark.parametrize("kind", [iter, list])

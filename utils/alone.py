@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from utils import catalog
-from utils.core import Options, complete
+from utils.core import Options, complete, named
 from utils.errors import BackendError, Unsupported
 
 EVERY = 0.02  # seconds from one look at the memory to the next
-WEIGHTS = {"onnx": "*.onnx*", "llama.cpp": "*.gguf", "openvino": "openvino_model.bin"}  # other routes: *.safetensors
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def weigh(
         raise Unsupported(f"On the route {route} a server has the model: what that takes cannot be seen from here.")
     seen: list[int] = []
     said = _run(route, model, [question], mode, lambda process: seen.append(peak_of(process, stop)))
-    return Memory(said["name"], seen[0], said["files"])
+    return Memory(said["name"], seen[0], sum(Path(file).stat().st_size for file in said["files"]))
 
 
 def peak_of(process: subprocess.Popen[Any], stop: threading.Event | None = None) -> int:
@@ -117,7 +117,7 @@ def _run(
 
 
 def _answered(route: str, model: str | None, mode: Any, questions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the process says: who answered, the bytes of its weights, and the answers' times."""
+    """What the process says: who answered, from which files (none of a server), and the answers' times."""
     from utils.backends import connect
 
     backend: Any = connect(route, model, mode=mode)
@@ -130,24 +130,8 @@ def _answered(route: str, model: str | None, mode: Any, questions: Sequence[dict
         speeds = [answer.tokens_per_s for answer in counted]
         first = [answer.first_token_s for answer in counted]
         made.append({"prompt_tokens": counted[0].prompt_tokens, "first": first, "speeds": speeds})
-    return {"name": f"{backend.model} on {backend.name}", "files": _bytes(route, model, mode), "answers": made}
-
-
-def _bytes(route: str, model: str | None, mode: Any) -> int:
-    """Of the weights that a route has loaded: in the model's own folder, or in the form that was made of it."""
-    from utils.backends.target import resolve
-    from utils.pocket import export
-
-    row, pattern = catalog.load().routes[route], WEIGHTS.get(route, "*.safetensors")
-    if row.hosted:
-        return 0
-    chosen: Any = mode or catalog.variable("SLM_MODE") or "auto"
-    target = resolve(row, model, chosen)
-    files = [target.folder] if target.folder.is_file() else list(target.folder.glob(pattern))
-    if not files:
-        form: Any = f"{route.replace('llama.cpp', 'gguf')}-{target.precision}"
-        files = list(export.made(target.folder, form).glob(pattern))
-    return sum(file.stat().st_size for file in files)
+    files = [str(file) for file in getattr(backend, "files", ())]
+    return {"name": named(backend.model, backend.name), "files": files, "answers": made}
 
 
 if __name__ == "__main__":

@@ -13,25 +13,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from utils import alone, catalog
 from utils.alone import Memory, Question
-from utils.backends import connect
-from utils.backends.address import find
+from utils.backends import connect, mode_of
+from utils.backends.address import choose
 from utils.backends.target import resolve
-from utils.core import Backend, Completion, Mode, Options, complete
+from utils.core import Backend, Completion, Mode, Options, complete, named, warm_up
 from utils.errors import BackendError, BadInput
-from utils.machine import machine as machine  # the compare widget, which writes it down as well, has it from here
-from utils.machine import threads
+from utils.machine import machine, threads
 
 if TYPE_CHECKING:
     import pandas
 
 TIMES = ("first_token_s", "tokens_per_s", "total_s")
 KEY = ("place", "prompt", "repeat", "options", "mode")  # what makes two lines answers to the same question
-NEEDED = {*KEY, "error"} - {"mode"}  # lines of older files have no mode: they are asked anew
-WARM_UP = "Hello"  # not the first prompt: a server would keep that one, and answer it sooner
+NEEDED = {*KEY, "error", "source"}  # what a line must have to be taken up
 Line = dict[str, Any]
 
 
@@ -57,7 +55,8 @@ def sweep(
     progress: bool = True,
     opened: Callable[..., Backend] = connect,
 ) -> list[Line]:
-    """Asks every place, warmed up, every prompt, `repeats` times, and returns a line for each answer, in that order.
+    """Asks every place every prompt, `repeats` times, and returns a line for each answer, in that order. A place is
+    warmed up before its first question, unless that may cost something.
 
     `places`: names as `place` gives them. With `file` each line is added to it as soon as it is there (JSON lines), and
     what it holds already is not asked again: after an interrupt the same call goes on. A route that cannot be reached
@@ -70,7 +69,7 @@ def sweep(
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not places or not prompts or repeats < 1:
         raise BadInput("A sweep takes at least one route, one prompt and one repeat.")
-    chosen = cast(Mode, mode or catalog.variable("SLM_MODE") or "auto")
+    chosen = mode_of(mode)
     known: dict[str, Line] = {}
     if file is not None:
         known = {_key(line): line for line in load(file) if line["error"] is None}
@@ -85,7 +84,7 @@ def sweep(
     missing = [line for line in asked if _key(line) not in known]
     quiet = not progress or not missing
     with tqdm(total=len(asked), initial=len(asked) - len(missing), unit="answer", leave=False, disable=quiet) as bar:
-        for line in _answers(missing, options, mode, opened):
+        for line in _answers(missing, options, chosen, opened):
             known[_key(line)] = line
             if file is not None:
                 _add(file, line)
@@ -103,18 +102,16 @@ def _forget_stand_ins(known: dict[str, Line], places: Sequence[str], mode: Mode)
 
 
 def _source(at: str, mode: Mode) -> str | None:
-    """Whether the real model would answer there, or a pocket model; None where neither would. It loads nothing."""
+    """Whether the real model would answer there, or a pocket model; None where neither would. It starts nothing."""
     name, model = split(at)
     route = catalog.load().routes.get(name)
     if route is not None:
         with suppress(BackendError):
-            return (find if route.hosted else resolve)(route, model, mode).source
+            return choose(route, model, mode)[0] if route.hosted else resolve(route, model, mode).source
     return None
 
 
-def _answers(
-    missing: Sequence[Line], options: Options, mode: Mode | None, opened: Callable[..., Backend]
-) -> Iterator[Line]:
+def _answers(missing: Sequence[Line], options: Options, mode: Mode, opened: Callable[..., Backend]) -> Iterator[Line]:
     """A line for each that is missing; a model is loaded when its first question comes and freed after its last."""
     made = {"date": datetime.date.today().isoformat(), "machine": machine()}
     for at in dict.fromkeys(line["place"] for line in missing):
@@ -127,8 +124,7 @@ def _answers(
             problem = str(error)
         try:
             if backend is not None:
-                with suppress(BackendError):  # the first question will say what is wrong
-                    complete(backend, WARM_UP, Options(max_tokens=2))
+                warm_up(backend)
             busy = {"threads": threads(route) if backend else None}
             for line in (line for line in missing if line["place"] == at):
                 yield line | _answer(backend, problem, line["prompt"], options) | made | busy
@@ -157,7 +153,7 @@ def times(answer: Completion | None) -> dict[str, float | None]:
 
 
 def _key(line: Line) -> str:
-    return json.dumps([line.get(name) for name in KEY], sort_keys=True)
+    return json.dumps([line[name] for name in KEY], sort_keys=True)
 
 
 def load(file: str | os.PathLike[str]) -> list[Line]:
@@ -170,13 +166,14 @@ def load(file: str | os.PathLike[str]) -> list[Line]:
         raise BadInput(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from None
     made = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line) if line.strip() else None
-            if row is not None:
-                if not set(row) >= NEEDED:
-                    raise ValueError
-                made.append(row)
-        except (ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            if not isinstance(row, dict) or not row.keys() >= NEEDED:
+                raise ValueError
+            made.append(row)
+        except ValueError:
             if number < len(lines):
                 raise BadInput(f"{file}, line {number} is no line of a sweep.") from None
     return made
@@ -223,7 +220,7 @@ def table(lines: Iterable[Line], memories: Iterable[Memory] = ()) -> pandas.Data
     made = pandas.DataFrame(list(lines), columns=[*shown, "first_token_s", "backend"])
     made["first_token_ms"] = 1000 * made["first_token_s"].astype(float)
     if weighed := {one.name: one for one in memories}:
-        found = [weighed.get(f"{model} on {at}") for model, at in zip(made["model"], made["backend"], strict=True)]
+        found = [weighed.get(named(model, at)) for model, at in zip(made["model"], made["backend"], strict=True)]
         made["memory_mb"] = [one and one.peak / 1e6 for one in found]
         made["files_mb"] = [one and one.files / 1e6 for one in found]
         shown += ["memory_mb", "files_mb"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
@@ -19,6 +20,7 @@ Source = Literal["pocket", "live", "recorded"]
 Mode = Literal["auto", "offline", "live"]
 ROLES = ("system", "user", "assistant")
 EMPTY = "The prompt is empty. Write a question, such as 'What is an SLM?'."
+WARM_UP = "Hello"  # not what is asked afterwards: a server would keep that, and answer it sooner
 
 
 class Part(TypedDict):
@@ -152,6 +154,11 @@ class Completion:
         return f'{" · ".join(facts)}\n\n<pre style="{style}">{_escaped(self.text)}</pre>'
 
 
+def named(model: str, backend: str) -> str:
+    """How models are told apart: speed and memory of the same name belong together."""
+    return f"{model} on {backend}"
+
+
 def _escaped(text: str) -> str:
     """`text` so that neither HTML, Markdown nor MathJax finds anything in it to act on."""
     import html  # here: only a notebook needs it
@@ -233,3 +240,10 @@ def complete(
             close()
     who, answer = (backend.name, backend.model, backend.source), "".join(text)
     return Completion(*who, answer, tuple(arrivals), tokens, prompt_tokens, finish, head, tuple(logprobs) or None)
+
+
+def warm_up(backend: Backend, on_text: Callable[[str], object] | None = None) -> None:
+    """Asks something short, as a first answer is slower, unless it may cost something. Trouble is left to the next."""
+    if not getattr(backend, "paid", False):
+        with suppress(BackendError):
+            complete(backend, WARM_UP, Options(max_tokens=8), on_text=on_text)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import comb, isnan
 from typing import TYPE_CHECKING
 
-from utils.core import Backend, Completion, Message, Options, complete
+from utils.core import Backend, Completion, Message, Options, complete, named
 from utils.errors import BadInput
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def speed(
             for place in order:
                 answers[place].append(complete(places[place], prompt, options))
                 on_run(sum(map(len, answers)), runs * len(places))
-    names = [f"{backend.model} on {backend.name}" for backend in backends] + ["control"]
+    names = [named(backend.model, backend.name) for backend in backends] + ["control"]
     return [
         _speed(name, hasattr(backend, "force_length"), given)
         for name, backend, given in zip(names, places, answers, strict=False)

@@ -60,6 +60,14 @@ def test_ollama_is_used_where_it_has_the_model(monkeypatch):
     assert connect("ollama", "qwen2.5:0.5b", mode="auto").address.id == "qwen2.5:0.5b"
 
 
+def test_only_a_service_may_want_money(monkeypatch):
+    monkeypatch.setattr(address, "reachable", lambda url: True)
+    monkeypatch.setattr(address, "ollama_models", lambda url: {"phi3.5"})
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-1")
+    assert connect("nim", mode="live").paid and not connect("nim", mode="offline").paid
+    assert not connect("ollama", "phi-3.5-mini", mode="live").paid
+
+
 class Ollama(http.server.BaseHTTPRequestHandler):
     """An Ollama server that wants a key, or sends one elsewhere."""
 

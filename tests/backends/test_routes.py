@@ -58,6 +58,11 @@ def test_a_forced_length_is_kept_for_measuring(backend):
     assert answer.tokens == 150 and answer.finish_reason == "length"
 
 
+def test_the_files_of_the_weights_are_known(backend):
+    """Of a pocket model of 4 million parameters in 4 to 32 bits each."""
+    assert 2e6 < sum(file.stat().st_size for file in backend.files) < 20e6
+
+
 def test_another_provider_of_the_route_onnx_is_registered_with_its_options(monkeypatch, tmp_path):
     from utils.backends import onnx
 

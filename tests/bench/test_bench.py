@@ -148,7 +148,7 @@ def test_a_sweep_and_the_naive_loop_answer_the_same_prompts(monkeypatch):
 
 def test_whole_processes_are_weighed():
     heavy, light = (
-        costs._megabytes([sys.executable, "-c", f"x = bytearray({n}); import time; time.sleep(0.2)"])
+        costs.megabytes([sys.executable, "-c", f"x = bytearray({n}); import time; time.sleep(0.2)"])
         for n in (200_000_000, 1)
     )
     assert 150 < heavy - light < 250
@@ -156,7 +156,7 @@ def test_whole_processes_are_weighed():
 
 def test_a_process_that_fails_is_not_weighed():
     with pytest.raises(RuntimeError, match="ended with exit status 3"):
-        costs._megabytes([sys.executable, "-c", "raise SystemExit(3)"])
+        costs.megabytes([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_trust_counts_false_alarms_and_what_was_missed(monkeypatch):

@@ -50,9 +50,10 @@ def needed(file):
     cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
     wanted = set()
     for cell in reversed(cells):
-        if is_live(cell) or names(cell.source, ast.Store) & wanted:
+        made = names(cell.source, ast.Store)
+        if is_live(cell) or made & wanted:
             taken.insert(0, cell)
-            wanted |= names(cell.source, ast.Load)
+            wanted = (wanted - made) | names(cell.source, ast.Load)
     return taken
 
 

@@ -34,8 +34,7 @@ def made(tmp_path_factory, tiny):
     try:
         for name in ("onnx-fp32", "llama.cpp-f32", "transformers-fp32"):
             form, scratch = forms.named(name), tmp_path_factory.mktemp("noise")
-            folders[name] = scratch / "deep"
-            forms.deepen(forms.base(tiny, form, scratch), form, folders[name], tiny["num_hidden_layers"])
+            folders[name] = forms.whole(tiny, form, scratch, tiny["num_hidden_layers"])
     finally:
         noise.SHIFT = usual
     return folders
@@ -66,9 +65,7 @@ def test_no_two_layers_of_an_onnx_model_hold_the_same_bytes(tmp_path, tiny):
     """ONNX Runtime would keep one of them in memory, and read it from the processor's cache."""
     import onnx
 
-    form = forms.named("onnx-int4")
-    forms.deepen(forms.base(tiny, form, tmp_path), form, tmp_path / "deep", 6)
-    model = onnx.load(tmp_path / "deep" / "model.onnx")
+    model = onnx.load(forms.whole(tiny, forms.named("onnx-int4"), tmp_path, 6) / "model.onnx")
     weights = [t.raw_data for t in model.graph.initializer if t.name.endswith("up_proj.MatMul.weight_Q4")]
     assert len(weights) == 6 and len(set(weights)) == len(weights)
 

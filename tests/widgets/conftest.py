@@ -104,6 +104,12 @@ def soon_fixture():
 
 
 @pytest.fixture
+def shown():
+    """The answer as it stands on the page."""
+    return lambda written: "".join(piece.value for piece in written.view.box.children[1:])
+
+
+@pytest.fixture
 def scripted():
     return Scripted
 

@@ -4,6 +4,7 @@ import pytest
 
 from utils.errors import NotRunning
 from utils.widgets import Compare
+from utils.widgets.contest import Vote
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def test_an_answer_that_failed_says_so_and_has_no_vote(three, place):
     three.ballot._choices.children[-1].click()
     assert len(three.ballot.votes) == 1 and "onnx/two" not in (three.ballot.votes[0].one, three.ballot.votes[0].other)
     assert "two is not running" in broken.facts.value and named(three) == 3
+
+
+def test_names_are_text_in_the_ratings(three):
+    three.ballot.votes = [Vote("onnx/<b>", "onnx/two", 1.0)]
+    three.ballot.show()
+    assert "onnx/&lt;b&gt;</td>" in three.ballot._standing.value and "<b>" not in three.ballot._standing.value
 
 
 def test_without_two_answers_there_is_no_vote(three, place):

@@ -26,11 +26,6 @@ def ask(chat, prompt="Hello?"):
     return chat
 
 
-def shown(chat):
-    """The answer as it stands on the page."""
-    return "".join(piece.value for piece in chat.view.box.children[1:])
-
-
 def parts(box):
     """Everything in a box, and in the boxes within."""
     for part in getattr(box, "children", ()):
@@ -54,7 +49,7 @@ def test_nothing_starts_before_a_click(scripted):
     assert backend.calls == [] and chat.job is None
 
 
-def test_the_answer_arrives_with_its_prompt_and_options(scripted):
+def test_the_answer_arrives_with_its_prompt_and_options(scripted, shown):
     backend = scripted(["One ", "two"])
     chat = ask(Chat(backend, Options(max_tokens=7)), "Count")
     assert backend.calls == [([{"role": "user", "content": "Count"}], Options(max_tokens=7))]
@@ -128,7 +123,7 @@ def test_an_empty_prompt_is_answered_in_words(scripted):
         (RuntimeError("secret detail"), "unexpected RuntimeError"),
     ],
 )
-def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said):
+def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said, shown):
     backend = scripted(["Half ", raised])
     clock = Clock()
     chat = ask(Chat(backend, clock=clock))
@@ -139,7 +134,7 @@ def test_an_error_is_said_in_words_and_the_widget_goes_on(scripted, raised, said
 
 
 @pytest.mark.parametrize("wild", [PLANTED, "</pre><script>1</script>", "a\x00b", "\ud800 alone", "שלום & <b>"])
-def test_model_text_is_never_markup(scripted, wild):
+def test_model_text_is_never_markup(scripted, wild, shown):
     chat = ask(Chat(scripted([wild])))
     assert chat.answer == wild
     assert "<" not in shown(chat) and ">" not in shown(chat)
@@ -151,7 +146,7 @@ def test_model_text_is_never_markup(scripted, wild):
     assert "<script" not in told and "<img" not in told and told.count("<pre") == 1
 
 
-def test_redraws_are_at_most_twenty_a_second(scripted):
+def test_redraws_are_at_most_twenty_a_second(scripted, shown):
     chat = Chat(scripted(["x"] * 2000), clock=Clock(step=0.0005))  # 2,000 pieces, a clock reading or so for each
     drawn, flush = [], chat.view.flush
     chat.view.flush = lambda: (drawn.append(1), flush())
@@ -178,7 +173,7 @@ def test_a_notebook_sees_the_widget_and_its_text(scripted):
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == chat.box.model_id
 
 
-def test_an_answer_without_an_end_is_called_incomplete(scripted):
+def test_an_answer_without_an_end_is_called_incomplete(scripted, shown):
     chat = Chat(scripted(["Half an"], reason=None))
     chat.prompt.value = "Hello"
     chat.send_button.click()
@@ -190,7 +185,7 @@ def test_the_model_reads_what_was_said_before(scripted):
     backend = scripted(["Yes"])
     chat = conversation(backend, "One?", "Two?")
     assert [m["content"] for m in backend.calls[1][0]] == ["One?", "Yes", "Two?"]
-    assert chat.turns == [("One?", "Yes")]
+    assert chat.turns == [("One?", "Yes", True)]
     chat.remember.value = False
     chat._clock.now += 60
     ask(chat, "Three?")
@@ -203,7 +198,7 @@ def test_retry_asks_the_last_question_again_with_other_dice(scripted):
     chat.retry_button.click()
     chat.job.join(10)
     assert [m["content"] for m in backend.calls[2][0]] == ["One?", "Yes", "Two?"]
-    assert backend.calls[2][1].seed == backend.calls[1][1].seed + 1 and chat.turns == [("One?", "Yes")]
+    assert backend.calls[2][1].seed == backend.calls[1][1].seed + 1 and chat.turns == [("One?", "Yes", True)]
 
 
 def test_a_question_can_be_changed(scripted):
@@ -211,7 +206,7 @@ def test_a_question_can_be_changed(scripted):
     chat = conversation(backend, "One?", "Two?", "Three?")
     buttons = [part for part in parts(chat._before) if getattr(part, "description", "") == "Edit"]
     buttons[1].click()
-    assert chat.prompt.value == "Two?" and chat.turns == [("One?", "Yes")] and chat.answer == ""
+    assert chat.prompt.value == "Two?" and chat.turns == [("One?", "Yes", True)] and chat.answer == ""
     chat._clock.now += 60
     ask(chat, "Two, then?")
     assert [m["content"] for m in backend.calls[3][0]] == ["One?", "Yes", "Two, then?"]
@@ -237,7 +232,7 @@ def test_nothing_is_forgotten_or_changed_while_it_answers(scripted):
     chat.clear()
     chat.edit(0)
     chat.retry()
-    assert chat.turns == [("One?", "Yes")] and len(backend.calls) == 2
+    assert chat.turns == [("One?", "Yes", True)] and len(backend.calls) == 2
     backend.gate.set()
     chat.job.join(10)
 
@@ -259,7 +254,7 @@ def test_half_an_answer_that_failed_is_shown_and_not_read_again(scripted):
         chat._clock.now += 60
         ask(chat, question)
     assert [m["content"] for m in backend.calls[2][0]] == ["Two?", "Yes", "Three?"]
-    assert chat.turns[0] == ("One?", "Half ")
+    assert chat.turns[0] == ("One?", "Half ", False)
 
 
 def test_only_the_failed_answer_itself_is_not_read_again(scripted):

@@ -25,10 +25,6 @@ def click(comparison):
     assert not comparison.job.is_alive()
 
 
-def shown(column):
-    return "".join(piece.value for piece in column.view.box.children[1:])
-
-
 def test_nothing_happens_before_a_click(comparison, place):
     assert place.log == [] and comparison.job is None
     assert str(comparison).startswith("Compare onnx/one, onnx/two: press Run.")
@@ -44,7 +40,7 @@ def test_without_buttons_the_text_says_what_to_write(comparison, place):
     names["comparison"].close()
 
 
-def test_fair_is_one_after_another(comparison, place):
+def test_fair_is_one_after_another(comparison, place, shown):
     click(comparison)
     warm_up = ["ask one", "ask two"]  # so that the first answer is not the slowest
     assert place.log == ["open onnx one", warm_up[0], "ask one", "open onnx two", warm_up[1], "ask two"]
@@ -53,6 +49,21 @@ def test_fair_is_one_after_another(comparison, place):
     assert "POCKET" in click_again.head.value and "one on onnx" in click_again.head.value
     assert "tokens/s after the first" in comparison.chart.value and "onnx/two" in comparison.chart.value
     assert [c["text"] for c in comparison.runs[0]["columns"]] == ["An answer", "An answer"]
+
+
+@pytest.mark.parametrize(("paid", "asked"), [(False, 2), (True, 1)])
+def test_a_server_is_warmed_up_unless_it_has_to_be_paid(place, paid, asked):
+    def opened(route, model, *, mode):
+        backend = place(route, model, mode=mode)
+        backend.paid = paid
+        return backend
+
+    comparison = Compare(["ollama/one"], opened=opened)
+    comparison.run()
+    assert place.log.count("ask one") == asked
+    comparison.run()
+    assert place.log.count("ask one") == asked + 1
+    comparison.close()
 
 
 def test_together_is_all_at_once(comparison, place):
@@ -94,7 +105,7 @@ def test_stop_keeps_what_is_written_and_asks_no_more(comparison, place):
     assert not comparison.run_button.disabled and comparison.stop_button.disabled
 
 
-def test_a_route_that_fails_says_why_and_the_other_answers(place):
+def test_a_route_that_fails_says_why_and_the_other_answers(place, shown):
     place.says["two"] = ["Half", NotRunning("It went away. Start it again.")]
     comparison = Compare(["onnx/gone", "onnx/two", "onnx/three"], opened=place)
     comparison.run()
@@ -107,7 +118,7 @@ def test_a_route_that_fails_says_why_and_the_other_answers(place):
     comparison.close()
 
 
-def test_what_a_model_says_is_text(comparison, place):
+def test_what_a_model_says_is_text(comparison, place, shown):
     place.says = {"one": [PLANTED], "two": [f"{PLANTED} too"]}
     comparison.differences.value = True
     click(comparison)
@@ -175,7 +186,7 @@ def test_one_to_four_columns(comparison):
             Compare(wrong)
 
 
-def test_runs_are_kept_saved_and_taken_up_again(comparison, place, tmp_path):
+def test_runs_are_kept_saved_and_taken_up_again(comparison, place, tmp_path, shown):
     comparison.run()
     place.says["one"] = ["Another"]
     comparison.asking.prompt.value = "And now?"
@@ -234,11 +245,19 @@ def test_an_answer_is_kept_under_the_model_that_gave_it(comparison, place, soon)
     assert comparison.runs[-1]["columns"][0]["model"] == "three"
 
 
-def test_another_model_has_not_given_the_answer_of_the_last(comparison):
+def test_another_model_has_not_given_the_answer_of_the_last(comparison, shown):
     comparison.run()
     column = comparison.columns[0]
     column.model.value = "three"
     assert shown(column) == "" and column.head.value == "" and "Nothing asked yet." in column.facts.value
+    assert "onnx/one" not in comparison.chart.value
+
+
+def test_nothing_differs_from_an_answer_that_is_gone(comparison, shown):
+    comparison.differences.value = True
+    comparison.run()
+    comparison.columns[0].model.value = "three"
+    assert shown(comparison.columns[1]) == "An answer"
 
 
 def test_what_was_asked_is_kept_whatever_is_typed_meanwhile(comparison, place, soon):
@@ -284,7 +303,7 @@ def test_the_bars_grow_with_the_answers(comparison, place, soon):
     assert "tokens/s after the first" in seen[1]  # of the first column, before the second had answered
 
 
-def test_what_differs_is_seen_of_the_run_that_is_shown(comparison, place):
+def test_what_differs_is_seen_of_the_run_that_is_shown(comparison, place, shown):
     place.says = {"one": ["The hut is open"], "two": ["The hut is shut"]}
     comparison.run()
     place.says = {"one": ["Other words"], "two": ["Other words"]}
@@ -295,7 +314,7 @@ def test_what_differs_is_seen_of_the_run_that_is_shown(comparison, place):
     assert shown(comparison.columns[1]).endswith(">shut</mark>") and "123,456" not in comparison.chart.value
 
 
-def test_an_old_answer_is_shown_as_it_was(place):
+def test_an_old_answer_is_shown_as_it_was(place, shown):
     place.says["two"] = ["Half", NotRunning("It went away.")]
     comparison = Compare(["onnx/gone", "onnx/two", "onnx/three"], opened=place)
     comparison.run()

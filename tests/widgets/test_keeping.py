@@ -28,6 +28,10 @@ CHANGES = {
     "no column": lambda run: run.update(columns=[]),
     "no options": lambda run: run.pop("options"),
     "impossible options": lambda run: run["options"].update(max_tokens=-1),
+    "no order": lambda run: run.pop("together"),
+    "an order that is a text": lambda run: run.update(together="fair"),
+    "no mode": lambda run: run.pop("mode"),
+    "a mode that nobody knows": lambda run: run.update(mode="ofline"),
     "a model that is no text": lambda run: run["columns"][0].update(model=7),
     "a speed that is a text": lambda run: run["columns"][0].update(tokens_per_s="<b>"),
     "a prompt that is no text": lambda run: run.update(prompt=None),
@@ -39,6 +43,12 @@ def test_a_file_that_cannot_be_shown_is_refused(comparison, saved, change):
     before = comparison.runs
     assert "no file that Compare saved" in saved(change)
     assert comparison.runs is before and len(comparison.columns) == 2
+
+
+def test_options_that_a_file_leaves_out_are_the_usual_ones(comparison, saved):
+    assert "Loaded" in saved(lambda run: run.update(options={}))
+    assert comparison.asking.tokens.value == 128 and list(comparison.table()["max_tokens"]) == [128, 128]
+    assert comparison.runs[0]["options"]["stop"] == []
 
 
 def test_a_route_that_nobody_knows_is_refused(comparison, saved):

@@ -31,6 +31,14 @@ def test_by_default_the_usual_model_is_the_one_that_connect_would_take(monkeypat
     assert made.place == "onnx/phi-3.5-mini:int4"
 
 
+def test_a_mode_that_nobody_knows_is_said_in_words(monkeypatch):
+    with pytest.raises(BadInput, match=r"^mode is 'ofline', but it must be one of"):
+        Compare(mode="ofline")
+    monkeypatch.setenv("SLM_MODE", "airplane")
+    with pytest.raises(BadInput, match=r"^SLM_MODE is 'airplane', but it must be one of"):
+        Compare()
+
+
 def test_the_box_for_the_model_begins_empty():
     """A browser lists only models that begin with what stands in the box."""
     made = picker()

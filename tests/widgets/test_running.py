@@ -9,10 +9,6 @@ from utils.errors import BadInput
 from utils.widgets import Compare
 
 
-def shown(column):
-    return "".join(piece.value for piece in column.view.box.children[1:])
-
-
 def begun(comparison, place, soon, line="ask one"):
     comparison.run_button.click()
     assert soon(lambda: line in place.log)
@@ -26,7 +22,7 @@ def warm(comparison, place):
     return comparison
 
 
-def test_stop_waits_for_no_model(warm, place, soon):
+def test_stop_waits_for_no_model(warm, place, soon, shown):
     """It reads a long prompt, or a server is silent."""
     place.gate.clear()
     begun(warm, place, soon)
@@ -111,7 +107,7 @@ def test_run_does_not_start_a_second_job(warm, place, soon):
     place.gate.set()
 
 
-def test_an_interrupt_stops_a_run(warm, place, soon):
+def test_an_interrupt_stops_a_run(warm, place, soon, shown):
     place.gate.clear()
     late = threading.Timer(0.3, _thread.interrupt_main)  # a real signal could end more than this test
     late.start()

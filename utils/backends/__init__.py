@@ -47,7 +47,7 @@ def connect(
     if not isinstance(model, str | os.PathLike | None):
         raise BadInput(f"A model is a name or a folder, not {model!r:.80}.")
     row = routes[route]
-    wanted, chosen = None if model is None else os.fspath(model), _mode(mode)
+    wanted, chosen = None if model is None else os.fspath(model), mode_of(mode)
     target = _address(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)
     try:
         module = importlib.import_module(_module(row, target, client))
@@ -104,7 +104,8 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _mode(mode: str | None) -> Mode:
+def mode_of(mode: str | None) -> Mode:
+    """The mode that counts: the one that is given, else SLM_MODE, else "auto". Raises BadInput."""
     chosen = mode or catalog.variable("SLM_MODE") or "auto"
     if chosen not in get_args(Mode):
         where = "mode" if mode else "SLM_MODE"

@@ -47,20 +47,26 @@ class Address:
 
 
 def find(route: Route, wanted: str | None, mode: Mode) -> Address:
-    """Decides by name and mode; see `connect`. Raises BadInput, UnknownModel, KeyProblem or NotRunning."""
+    """Whom to ask; see `connect`. Raises as `choose`, and KeyProblem or NotRunning."""
+    source, name = choose(route, wanted, mode)
+    return _pocket(route, name) if source == "pocket" else _live(route, name)
+
+
+def choose(route: Route, wanted: str | None, mode: Mode) -> tuple[Source, str]:
+    """Decides by name and mode, and starts nothing: who is to answer, by which name. Raises BadInput, UnknownModel."""
     name = wanted or (route.pocket if mode == "offline" else route.live)
     row = _row(route, name)
     if row is not None and row.kind == "pocket":
         if mode == "live":
             raise BadInput(f"{name} is a pocket model, but mode 'live' means the real thing. Name a real model.")
-        return _pocket(route, row.name)
+        return "pocket", row.name
     if mode == "offline":
         better = row.stand_in if row else route.pocket
         raise BadInput(f"{name} is not a pocket model, and mode 'offline' uses only those. Try {better!r}.")
     stand_in = (cast(str, row.stand_in) if wanted else route.pocket) if row else None
     if mode == "auto" and stand_in and not _answers(route, name, row):
-        return _pocket(route, stand_in)
-    return _live(route, name, row)
+        return "pocket", stand_in
+    return "live", name
 
 
 def _row(route: Route, name: str) -> Model | None:
@@ -85,9 +91,8 @@ def _course_server() -> Server:
     return server.start()
 
 
-def _live(route: Route, name: str, row: Model | None) -> Address:
-    url = endpoint(route)
-    key = key_of(route)
+def _live(route: Route, name: str) -> Address:
+    row, url, key = _row(route, name), endpoint(route), key_of(route)
     if route.status == "retired" and not own_endpoint(route):
         raise Retired(f"{route.title} has been switched off. {route.instead}")
     if lacks_key(route):

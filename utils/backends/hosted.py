@@ -51,6 +51,11 @@ class HostedBackend(ABC):
     def __repr__(self) -> str:
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
 
+    @property
+    def paid(self) -> bool:
+        """Whether an answer may cost something: of a service, not of a server on this machine."""
+        return self.source == "live" and not self.address.loopback
+
     @abstractmethod
     def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         """Asks once, in the SDK's own way."""

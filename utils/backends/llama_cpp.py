@@ -42,10 +42,8 @@ class LlamaCppBackend(LocalBackend):
     def __init__(self, target: Target, *, slots: int = SLOTS) -> None:
         super().__init__(target)
         slots = count("slots", slots)
-        (file, eyes), rooms = (
-            _files(target),
-            slots if target.source == "pocket" else 1,
-        )  # others share one: theirs is large
+        self._file, self._eyes = file, eyes = _files(target)
+        rooms = slots if target.source == "pocket" else 1  # others share one: theirs is large
         self._key = secrets.token_urlsafe(16)  # else any page in the learner's browser could ask the model
         try:
             context, self._ends = _facts(file)
@@ -56,11 +54,16 @@ class LlamaCppBackend(LocalBackend):
             self._patches, self.sees = _patches(eyes), eyes is not None
             self._after = self._tokens("a")[-1]
             self._pieces: dict[int, str] = {}
-            self._file, self._bytes = file, cast(dict[int, bytes] | None, None)  # what each token is, read when needed
+            self._bytes: dict[int, bytes] | None = None  # what each token is, read when needed
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
             raise BadModel(f"{file} cannot be loaded: {str(error)[:200]}. Delete it and make it again.") from None
+
+    @property
+    def files(self) -> list[Path]:
+        """The model's file, and the one of the part that sees; what else lies beside them was not loaded."""
+        return [self._file, *([self._eyes] if self._eyes else [])]
 
     def _prompt(self, messages: Sequence[Message]) -> tuple[list[int], Any]:
         """With pictures: ids in which each takes as many -1 as it has patches, and what llama.cpp is sent instead."""

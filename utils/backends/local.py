@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from utils.backends import images
@@ -28,13 +29,21 @@ class LocalBackend(ABC):
     context: int
     force_length = False
     sees = False  # whether the loaded model can look at pictures
+    folder: Path  # what was loaded: the target's, or the form that was made of it
+    _weights = "*.safetensors"  # which of its files hold the weights
     _ends: frozenset[int] = frozenset()
 
     def __init__(self, target: Target) -> None:
         self.model, self.source, self.closed = target.model, target.source, False
+        self.folder = target.folder
 
     def __repr__(self) -> str:
         return f"<{self.source.upper()} {self.model} on {self.name}{' (closed)' if self.closed else ''}>"
+
+    @property
+    def files(self) -> list[Path]:
+        """The files from which the weights were loaded."""
+        return sorted(self.folder.glob(self._weights))
 
     @property
     def ends(self) -> frozenset[int]:

@@ -31,11 +31,10 @@ og.disable_telemetry_events()
 class OnnxBackend(LocalBackend):
     """A model loaded by ONNX Runtime GenAI."""
 
-    name = "onnx"
+    name, _weights = "onnx", "*.onnx*"
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self.folder = target.folder
         if not (self.folder / "genai_config.json").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"onnx-{target.precision}"))
         try:

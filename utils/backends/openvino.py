@@ -34,12 +34,11 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}  # pock
 class OpenVinoBackend(TokenizersBackend):
     """A model loaded by OpenVINO GenAI on a processor or a GPU."""
 
-    name = "openvino"
+    name, _weights = "openvino", "openvino_model.bin"
 
     def __init__(self, target: Target, device: str = "CPU") -> None:
         super().__init__(target)
         images.refuse_seeing(target.folder, self.name)
-        self.folder = target.folder
         if not (self.folder / "openvino_model.xml").exists():
             self.folder = export.made(target.folder, cast(export.Form, f"openvino-{target.precision}"))
         exact = EXACT if target.source == "pocket" and device == "CPU" else {}

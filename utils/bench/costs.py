@@ -59,7 +59,7 @@ def memory(pairs: int) -> list[Row]:
     script = str(export.made(folder(streams.MODEL), "onnx-fp32"))
     ask = [sys.executable, "-m", "utils", "ask", "--mode", "offline", "--max-tokens", "64", streams.PROMPT]
     bare = [sys.executable, "-c", starts.BARE, script, streams.PROMPT]
-    beside = compare(lambda: _megabytes(ask), lambda: _megabytes(bare), pairs)
+    beside = compare(lambda: megabytes(ask), lambda: megabytes(bare), pairs)
     turns = "three routes one after another ÷ the largest alone"
     return [
         Row("peak memory of `ask` ÷ of a bare script", "MB", beside, "most", 1.02),
@@ -75,19 +75,20 @@ def in_turn(pairs: int) -> Comparison:
             import_module(load().routes[form.route].module)  # raises here what would be lost in the other process
             scratch = Path(there, str(form))
             scratch.mkdir()
-            forms.deepen(forms.base(large.SHAPE, form, scratch), form, scratch / "whole", large.LAYERS)
-            places.append(f"{form.route}={scratch / 'whole'}:{form.precision}")
+            made = forms.whole(large.SHAPE, form, scratch, large.LAYERS)
+            places.append(f"{form.route}={made}:{form.precision}")
 
         def together() -> float:
-            return _megabytes([sys.executable, "-c", IN_TURN, *places])
+            return megabytes([sys.executable, "-c", IN_TURN, *places])
 
         def largest() -> float:
-            return max(_megabytes([sys.executable, "-c", IN_TURN, place]) for place in places)
+            return max(megabytes([sys.executable, "-c", IN_TURN, place]) for place in places)
 
         return compare(together, largest, pairs)
 
 
-def _megabytes(command: list[str]) -> float:
+def megabytes(command: list[str]) -> float:
+    """At most in the memory of a process and of those that it starts. Raises RuntimeError when it fails."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         peak = peak_of(process)
     if process.returncode:

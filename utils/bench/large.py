@@ -38,8 +38,8 @@ def rows(pairs: int) -> list[Row]:
 def model(form: str) -> Iterator[Target]:
     """The model in 32 bit for the form's route, as long as this lasts. Raises ExportFailed."""
     with tempfile.TemporaryDirectory(prefix="pocket-bench-") as there:
-        made, whole = forms.named(form.replace("openvino", "transformers")), Path(there, "whole")
-        forms.deepen(forms.base(SHAPE, made, Path(there)), made, whole, LAYERS)
+        made = forms.named(form.replace("openvino", "transformers"))
+        whole = forms.whole(SHAPE, made, Path(there), LAYERS)
         if form.startswith("openvino"):
             whole, source = Path(there, "openvino"), whole
             builder.build(source, form, whole, sum(file.stat().st_size for file in source.iterdir()))

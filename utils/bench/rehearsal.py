@@ -7,13 +7,13 @@ The models have random weights and the widths of a smaller Phi and of Phi-3-mini
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from utils.alone import Question, ask, peak_of
+from utils.alone import Question, ask
+from utils.bench.costs import megabytes
 from utils.bench.rows import Row, once
 from utils.catalog import load
 from utils.measure import summary
@@ -33,7 +33,7 @@ import json, sys
 from pathlib import Path
 from utils.rehearse import forms
 shape, form, scratch = json.loads(sys.argv[1]), forms.Form(*sys.argv[2].split("-")), Path(sys.argv[3])
-forms.deepen(forms.base(shape, form, scratch), form, scratch / "whole", shape["num_hidden_layers"])
+forms.whole(shape, form, scratch, shape["num_hidden_layers"])
 """
 
 
@@ -61,19 +61,14 @@ def rows(pairs: int) -> list[Row]:
 def building() -> Row:
     """Memory of the process that builds a whole model, and of those that it starts, in the form that takes most."""
     with tempfile.TemporaryDirectory(prefix="pocket-bench-") as there:
-        command = [sys.executable, "-c", BUILD, json.dumps(WHOLE), str(FORM), there]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            peak = peak_of(process)
-    if process.returncode:
-        raise RuntimeError(f"The model could not be built (exit status {process.returncode}).")
-    result = once(peak / 1e9, BUILDING_GB)
+        peak = megabytes([sys.executable, "-c", BUILD, json.dumps(WHOLE), str(FORM), there])
+    result = once(peak / 1e3, BUILDING_GB)
     return Row("peak memory while building phi-3.5-mini's shape ÷ 6 GB", "GB", result, "most", 1.0)
 
 
 def _made(scratch: Path, shape: Mapping[str, int], layers: int) -> Path:
     scratch.mkdir()
-    forms.deepen(forms.base(shape, FORM, scratch), FORM, scratch / "whole", layers)
-    return scratch / "whole"
+    return forms.whole(shape, FORM, scratch, layers)
 
 
 def _speed(folder: Path) -> float:

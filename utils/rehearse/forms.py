@@ -98,6 +98,13 @@ def base(shape: Mapping[str, int], form: Form, scratch: Path) -> Path:
     return exported
 
 
+def whole(shape: Mapping[str, int], form: Form, scratch: Path, layers: int) -> Path:
+    """A model with so many layers in a new folder of `scratch`. Raises ExportFailed."""
+    made = scratch / "whole"
+    deepen(base(shape, form, scratch), form, made, layers)
+    return made
+
+
 def deepen(source: Path, form: Form, target: Path, layers: int) -> None:
     """Writes the model with so many layers into the new folder `target`."""
     if form.route == "onnx":

@@ -12,6 +12,7 @@ from typing import Any
 import ipywidgets
 
 from utils.core import Message, Options, Part, as_messages
+from utils.widgets.kept import plain
 from utils.widgets.panel import button, note
 
 GALLERY = Path(__file__).parent.parent / "data" / "gallery.toml"
@@ -65,7 +66,7 @@ class Asking:
     def kept(self, options: Options) -> dict[str, Any]:
         """What stands there as plain data; of a picture its name and the beginning of its SHA-256."""
         asked = {"prompt": self.prompt.value, "system": self.system.value, "pictures": self._pictures()}
-        return asked | {"options": asdict(options) | {"stop": list(options.stop)}}  # as JSON gives it back
+        return asked | {"options": plain(options)}
 
     def again(self, kept: dict[str, Any]) -> None:
         """What was asked once stands there again; pictures only if they still do."""

@@ -11,11 +11,9 @@ from typing import Any
 import ipywidgets
 
 from utils.widgets.contest import ENOUGH, Rating, Vote, ratings
-from utils.widgets.panel import button, note, plain_table, text
+from utils.widgets.panel import button, note, plain_table, table
 
 LETTERS = "ABCD"
-_CELL = 'style="text-align:left;padding:0 16px 0 0"'
-_TABLE = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
 
 
 class Ballot:
@@ -69,10 +67,8 @@ class Ballot:
     def show(self) -> None:
         """The ratings so far, as a table."""
         found = ratings(self.votes)
-        rows = "".join(f"<tr>{''.join(f'<td {_CELL}>{text(cell)}</td>' for cell in _cells(one))}</tr>" for one in found)
-        head = "".join(f'<th scope="col" {_CELL}>{name}</th>' for name in HEAD)
         said = f"{len(self.votes)} comparisons. Intervals that overlap: no difference shown."
-        self._standing.value = f'<table style="{_TABLE}"><tr>{head}</tr>{rows}</table>{note(said)}' if found else ""
+        self._standing.value = table(HEAD, map(_cells, found)) + note(said) if found else ""
 
     def __str__(self) -> str:
         return plain_table(HEAD, [_cells(one) for one in ratings(self.votes)], widths=(36, 6, 14, 8))

@@ -13,7 +13,7 @@ from functools import partial
 
 import ipywidgets
 
-from utils.core import Backend, Message, Options, as_messages
+from utils.core import Backend, Message, Options, as_messages, named
 from utils.errors import BackendError
 from utils.widgets.growing import Growing
 from utils.widgets.panel import Panel, badge, button, note, pre, text
@@ -39,10 +39,11 @@ class Chat(Panel):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.backend, self.options, self._clock = backend, options or Options(), clock
-        self.turns: list[tuple[str, str]] = []  # questions with their answers, without the one that is being written
+        self._who = named(backend.model, backend.name)
+        self.turns: list[tuple[str, str, bool]] = []  # before the last: question, answer, whether it is whole
         self.job: threading.Thread | None = None
-        self._failed: set[int] = set()  # numbers of turns that ended in an error: half an answer is not read again
         self._asked = ""  # the question of the answer below, as long as it is not among the turns
+        self._whole = False  # whether the answer below ended without an error: half an answer is not read again
         self._started = float("-inf")
         self._stop = threading.Event()
         self._build(prompt, remember)
@@ -62,7 +63,7 @@ class Chat(Panel):
         self.clear_button = button("Clear", self.clear, "Begin a new conversation", disabled=True)
         self.remember = ipywidgets.Checkbox(remember, description="the model reads what was said before", indent=False)
         self.remember.layout.width = "auto"
-        who = f'{badge(self.backend.source)} <span style="{_NAME}">{text(_who(self.backend))}</span>'
+        who = f'{badge(self.backend.source)} <span style="{_NAME}">{text(self._who)}</span>'
         self._before = ipywidgets.VBox()
         self.question, self.view, self.status = ipywidgets.HTML(), Growing(self._clock), ipywidgets.HTML()
         self.status.value = note("Nothing asked yet.")
@@ -72,7 +73,7 @@ class Chat(Panel):
         self.box = ipywidgets.VBox(parts)
 
     def __str__(self) -> str:
-        return f"Chat with {_who(self.backend)} ({self.backend.source.upper()}). Run this cell to ask it something."
+        return f"Chat with {self._who} ({self.backend.source.upper()}). Run this cell to ask it something."
 
     @property
     def answer(self) -> str:
@@ -126,7 +127,6 @@ class Chat(Panel):
 
     def _ask(self, prompt: str, before: str = "") -> None:
         self._started, self._stop, self._asked = self._clock(), threading.Event(), prompt
-        self._failed.discard(len(self.turns))
         self.question.value = f'<div style="{_YOU}">{text(prompt)}</div>'
         self.view.clear()
         self._lock(True)
@@ -135,17 +135,15 @@ class Chat(Panel):
         self.job.start()
 
     def _run(self, prompt: str, stop: threading.Event, before: str) -> None:
-        failed = True
+        self._whole = False
         try:
-            said, failed = self._stream(prompt, stop), False
+            said, self._whole = self._stream(prompt, stop), True
         except BackendError as error:
             said = str(error)
         except Exception as error:  # a thread has no cell to report to: say it here, in words
             said = f"The model stopped with an unexpected {type(error).__name__}. Restart the kernel and try again."
         self.view.flush()
-        if failed:
-            self._failed.add(len(self.turns))
-        elif before == self.answer and before and self.options.greedy:
+        if self._whole and before == self.answer and before and self.options.greedy:
             said += " The same answer: at temperature 0 the likeliest token is always taken."
         self._lock(False)
         self.status.value = note(said)
@@ -164,22 +162,20 @@ class Chat(Panel):
 
     def _messages(self, prompt: str) -> list[Message]:
         before: list[Message] = []
-        for number, (question, answer) in enumerate(self.turns if self.remember.value else ()):
-            if not answer or number in self._failed:
-                continue
-            before += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        for question, answer, whole in self.turns if self.remember.value else ():
+            if answer and whole:
+                before += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return as_messages([*before, {"role": "user", "content": prompt}])
 
     def _keep(self) -> None:
         """The answer that was being written joins what was said before."""
         if self._asked:
-            self.turns.append((self._asked, self.answer))
+            self.turns.append((self._asked, self.answer, self._whole))
             self._asked = ""
         self._show()
 
     def _forget_last(self) -> None:
         self._asked, self.question.value = "", ""
-        self._failed = {number for number in self._failed if number < len(self.turns)}
         self.view.clear()
         self.status.value = note("Nothing asked yet.")
         self._show()
@@ -188,7 +184,7 @@ class Chat(Panel):
     def _show(self) -> None:
         """What was said before, each question with a button to change it."""
         rows = []
-        for number, (question, answer) in enumerate(self.turns):
+        for number, (question, answer, _) in enumerate(self.turns):
             asked = ipywidgets.HTML(f'<div style="{_YOU}">{text(question)}</div>', layout={"flex": "1 1 auto"})
             edit = button("Edit", partial(self.edit, number), f"Change question {number + 1}; later ones are forgotten")
             rows += [ipywidgets.HBox([asked, edit]), ipywidgets.HTML(pre(answer))]
@@ -201,10 +197,6 @@ class Chat(Panel):
         self.send_button.disabled, self.stop_button.disabled = busy, not busy
         self.retry_button.disabled = busy or not self._asked
         self.clear_button.disabled = busy or not (self._asked or self.turns)
-
-
-def _who(backend: Backend) -> str:
-    return f"{backend.model} on {backend.name}"
 
 
 def _ending(tokens: int | None, reason: str | None) -> str:

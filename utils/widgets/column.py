@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import contextmanager
 
 import ipywidgets
 
-from utils import catalog
-from utils.backends import connect
 from utils.compare import split
-from utils.core import Backend, Completion, Message, Mode, Options, complete
+from utils.core import Backend, Completion, Message, Mode, Options, complete, named, warm_up
 from utils.errors import BackendError
 from utils.widgets.difference import marked
 from utils.widgets.growing import Growing
-from utils.widgets.kept import Answer, answer, told
+from utils.widgets.kept import Answer, answer, measured, told
 from utils.widgets.panel import badge, note, text
 from utils.widgets.picking import Picker
 
 _HEAD = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);font-weight:600;line-height:1.5"
 NOTHING, STOPPED = "Nothing asked yet.", "Stopped."
-WARM_UP = 8  # tokens that a model in this process writes before the first answer that counts
 
 
 class Stopped(Exception):
@@ -32,13 +28,19 @@ class Stopped(Exception):
 class Column:
     """Connects when it is first asked, and lets go of its model when another is picked.
 
-    `said` is the answer that is shown, with who gave it: by then the pickers may stand for another.
+    `said` is the answer that is shown, with who gave it: by then the pickers may stand for another. `emptied` is called
+    when another is picked and that answer is gone.
     """
 
     def __init__(
-        self, place: str, mode: Mode | None, opened: Callable[..., Backend] = connect, clock: Any = None
+        self,
+        place: str,
+        mode: Mode,
+        opened: Callable[..., Backend],
+        clock: Callable[[], float],
+        emptied: Callable[[], object],
     ) -> None:
-        self._mode, self._opened = mode, opened
+        self._mode, self._opened, self._emptied = mode, opened, emptied
         self.backend: Backend | None = None
         self._warm: Backend | None = None  # the one that has written its first tokens
         self._used: Backend | None = None  # by an answer, which after Stop may still be on its way
@@ -48,7 +50,7 @@ class Column:
         self.picker = Picker(place, mode, self._picked)
         self.route, self.model, self.precision = self.picker.controls
         self.head, self.facts = ipywidgets.HTML(), ipywidgets.HTML()
-        self.view = Growing() if clock is None else Growing(clock)
+        self.view = Growing(clock)
         self._number, self._letter, self._words = 1, "", NOTHING
         self.said = answer(self.place)
         parts = [*self.picker.controls, self.head, self.view.box, self.facts]
@@ -99,7 +101,9 @@ class Column:
             with self._held(place) as backend:
                 self._now(turn, "Answering ...", model=backend.model, source=backend.source)
                 check()
-                self._warm_up(backend, place, check)
+                if self._warm is not backend:
+                    warm_up(backend, check)
+                    self._warm = backend
                 made = complete(backend, messages, options, on_text=write)
         except Stopped:
             problem = STOPPED
@@ -158,13 +162,6 @@ class Column:
             if not kept:
                 backend.close()
 
-    def _warm_up(self, backend: Backend, place: str, check: Callable[[str], object]) -> None:
-        hosted = catalog.load().routes[split(place)[0]].hosted  # a service would have to be paid
-        if not hosted and self._warm is not backend:
-            with suppress(BackendError):  # it will say so again when it counts
-                complete(backend, "What is an SLM?", Options(max_tokens=WARM_UP), on_text=check)
-            self._warm = backend
-
     def _now(self, turn: object | None, words: str, **known: str) -> None:
         """What is known of the answer that is being written, unless that is over."""
         with self._lock:
@@ -178,8 +175,7 @@ class Column:
             if turn is None or self._turn is not turn:
                 return
             self.view.flush()
-            who = None if self.said["model"] is None else (self.said["model"], self.said["source"])
-            self.said = answer(self.said["place"], who, made, self.view.text, problem)
+            self.said = self.said | measured(made) | {"text": self.view.text, "problem": problem}
             self._turn, self._words = None, ""
         self._show()
 
@@ -188,6 +184,7 @@ class Column:
         self.close()
         if self._turn is None:
             self.clear()
+            self._emptied()
 
     def _show(self) -> None:
         """Who answers, and the line under the answer."""
@@ -203,4 +200,4 @@ class Column:
 
 
 def _who(said: Answer) -> str:
-    return f"{said['model']} on {split(said['place'])[0]}"
+    return named(said["model"], split(said["place"])[0])

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import ipywidgets
 
-from utils.backends import connect
-from utils.compare import machine
+from utils.backends import connect, mode_of
 from utils.core import Backend, Message, Mode, Options
 from utils.errors import BackendError, BadInput
+from utils.machine import machine
 from utils.widgets import ballot, bars, kept, memory
 from utils.widgets.asking import WIDE, WRAP, Asking
 from utils.widgets.column import Column
@@ -53,8 +53,8 @@ class Compare(Panel):
     ) -> None:
         if not 1 <= len(routes) <= kept.MOST or isinstance(routes, str):
             raise BadInput(f"Compare takes a list of one to {kept.MOST} routes, such as ['onnx', 'llama.cpp'].")
-        self._clock = clock
-        self._make: Callable[[str], Column] = lambda place: Column(place, mode, opened, clock)
+        self._clock, self._mode = clock, mode_of(mode)
+        self._make: Callable[[str], Column] = lambda place: Column(place, self._mode, opened, clock, self._forget)
         self.columns = [self._make(place) for place in routes]
         self.runs: list[kept.Run] = []
         self._running, self._started = Running(self._tell), float("-inf")
@@ -142,13 +142,13 @@ class Compare(Panel):
         """One column more, up to four."""
         if not self._running.busy and len(self.columns) < kept.MOST:
             self.columns.append(self._make(place))
-            self._show()
+            self._forget()
 
     def remove(self) -> None:
         """The last column goes, unless it is the only one."""
         if not self._running.busy and len(self.columns) > 1:
             self.columns.pop().close()
-            self._show()
+            self._forget()
 
     def save(self, file: str | Path) -> None:
         """All runs and votes as JSON. Raises BadInput."""
@@ -163,6 +163,7 @@ class Compare(Panel):
         self.runs, self.ballot.votes = runs, votes
         self.ballot.show()
         self.history.options = kept.listed(runs)
+        self._forget()
         self._look(len(runs) - 1)
 
     def table(self) -> pandas.DataFrame:
@@ -173,7 +174,7 @@ class Compare(Panel):
         """What stands in the boxes now is asked and kept, whatever is written into them meanwhile. Raises BadInput."""
         messages, options = self.asking.asked()
         date = datetime.datetime.now().isoformat(timespec="seconds")
-        run = {"date": date, **self.asking.kept(options), "together": self.order.value == "together"}
+        run = {"date": date, "mode": self._mode, "together": self.order.value == "together"} | self.asking.kept(options)
         self._running.begin(lambda stop: self._answers(run, messages, options, stop), "Answering ...")
 
     def _answers(self, run: kept.Run, messages: list[Message], options: Options, stop: threading.Event) -> str:
@@ -192,7 +193,7 @@ class Compare(Panel):
         """Show a run of the history: what was asked and, in as many columns as there are, its answers."""
         if number is None or not 0 <= number < len(self.runs) or self._running.busy:
             return
-        run = self._shown = self.runs[number]
+        run = self.runs[number]
         answers = run["columns"]
         for column in self.columns[len(answers) :]:
             column.close()
@@ -201,8 +202,14 @@ class Compare(Panel):
         self.order.value = "together" if run["together"] else "fair"
         for column, said in zip(self.columns, answers, strict=True):
             column.again(said)
+        self._shown = run
         self.ballot.end()
         self.status.value = note(f"Run {number + 1}, {kept.how(run)}")
+
+    def _forget(self) -> None:
+        """The columns do not show a whole run any more."""
+        self._shown = None
+        self._show()
 
     def _draw(self) -> None:
         """Bars of the answers that are shown and, when all are there, what differs from the first."""
@@ -210,7 +217,7 @@ class Compare(Panel):
         self.chart.value = "" if self.ballot.pending else bars.bars(answers)
         if not self._running.busy:
             for column in self.columns[1:]:
-                column.mark(answers[0]["text"] if self.differences.value else None)
+                column.mark(answers[0]["text"] or None if self.differences.value else None)
 
     def _show(self) -> None:
         """The columns in their order, with their names or their letters, and the buttons that may be pressed now."""

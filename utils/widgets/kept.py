@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from utils.compare import TIMES, times
-from utils.core import Completion, Options
+from utils.core import Completion, Mode, Options
 from utils.errors import BadInput
 from utils.widgets.contest import Vote
 
@@ -28,15 +28,15 @@ Answer = dict[str, Any]
 Run = dict[str, Any]
 
 
-def answer(
-    place: str, who: tuple[str, str] | None = None, said: Completion | None = None, text: str = "", problem: str = ""
-) -> Answer:
-    """What is kept of a column. `who`: model and source, where it was reached; `text`: what was written so far.
-    Megabytes are measured afterwards, if at all."""
-    model, source = who or (None, None)
-    made: Answer = {"place": place, "model": model, "source": source, "text": text, "problem": problem}
-    counts = {name: getattr(said, name, None) for name in COUNTS}
-    return made | counts | times(said) | dict.fromkeys(SIZES)
+def answer(place: str) -> Answer:
+    """What is kept of a column, as long as nothing is known of it. Megabytes are measured afterwards, if at all."""
+    made: Answer = {"place": place, "model": None, "source": None, "text": "", "problem": ""}
+    return made | measured(None) | dict.fromkeys(SIZES)
+
+
+def measured(said: Completion | None) -> Answer:
+    """Counts and times of an answer; None where they are unknown."""
+    return {name: getattr(said, name, None) for name in COUNTS} | times(said)
 
 
 def milliseconds(seconds: float) -> str:
@@ -69,6 +69,11 @@ def told(one: Answer) -> str:
         one["weights_mb"] and f"{one['weights_mb']:,.0f} MB of weights on disk",
     )
     return " · ".join(filter(None, parts))
+
+
+def plain(options: Options) -> dict[str, Any]:
+    """Options as JSON gives them back."""
+    return asdict(options) | {"stop": list(options.stop)}
 
 
 def listed(runs: Sequence[Run]) -> list[tuple[str, int]]:
@@ -109,16 +114,15 @@ def load(file: str | Path) -> tuple[list[Run], list[Vote]]:
 
 
 def _run(run: Run) -> Run:
-    """The same, if it can be shown. Raises ValueError, KeyError or TypeError."""
+    """The same with all its options, if it can be shown. Raises ValueError, KeyError or TypeError."""
     columns: list[Answer] = list(run["columns"])
-    good = 1 <= len(columns) <= MOST and isinstance(run["machine"], dict)
+    good = 1 <= len(columns) <= MOST and isinstance(run["machine"], dict) and run["mode"] in get_args(Mode)
     good = good and _all([run[name] for name in ("prompt", "system", "date")] + list(run["pictures"]), str)
     for kinds, names in ((str, TEXTS), (str | None, WORDS), (int | float | None, NUMBERS)):
         good = good and _all([one[name] for one in columns for name in names], kinds)
-    if not good:
+    if not good or not isinstance(run["together"], bool):
         raise ValueError
-    Options(**run["options"])
-    return run
+    return run | {"options": plain(Options(**run["options"]))}
 
 
 def _all(values: Sequence[Any], kinds: Any) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.alone import Question, weigh
-from utils.compare import machine, split
+from utils.compare import split
+from utils.core import named
 from utils.errors import BackendError
+from utils.machine import machine
 from utils.widgets.kept import Run
-
-MODES = {"pocket": "offline", "live": "live"}  # so that the same model answers
 
 
 def measure(run: Run, stop: threading.Event, tell: Callable[[str], object]) -> str:
@@ -26,19 +26,22 @@ def measure(run: Run, stop: threading.Event, tell: Callable[[str], object]) -> s
     trouble = []
     for answer in run["columns"]:
         tell(f"Measuring the memory of {answer['place']} ...")
-        trouble.append(_peak(answer, question, stop))
+        trouble.append(_peak(answer, question, run["mode"], stop))
         if stop.is_set():
             return "Stopped."
     return " ".join(filter(None, ["" if all(trouble) else "Memory measured.", *dict.fromkeys(trouble)]))
 
 
-def _peak(answer: dict[str, Any], question: Question, stop: threading.Event) -> str:
+def _peak(answer: dict[str, Any], question: Question, mode: str, stop: threading.Event) -> str:
     """Why it cannot be known, if so."""
-    if answer["source"] not in MODES:
+    if answer["source"] is None:
         return f"{answer['place']} gave no answer."
+    route, model = split(answer["place"])
     try:
-        found = weigh(*split(answer["place"]), question, MODES[answer["source"]], stop)
+        found = weigh(route, model, question, mode, stop)
     except BackendError as error:
         return str(error)
+    if found.name != named(answer["model"], route):
+        return f"{found.name} answers now, not {answer['model']}. Press Run, then measure."
     answer |= {"memory_mb": found.peak / 1e6, "weights_mb": found.files / 1e6}
     return ""

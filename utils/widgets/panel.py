@@ -23,6 +23,8 @@ _BADGES = {  # background and text keep a contrast of at least 7 to 1, in a ligh
 }
 
 _HEARD = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"  # not seen
+_NOTE = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
+_CELL = 'style="text-align:left;padding:0 16px 0 0"'
 PRE = (  # word-break: JupyterLab's own style would break in the middle of words
     "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;line-height:1.5;"
     "margin:0;min-height:3em;padding:8px 12px;border-radius:3px;"
@@ -72,9 +74,15 @@ def badge(source: str) -> str:
 
 def note(value: str, *, role: str = "status", of: str = "") -> str:
     """A small line of text that a screen reader announces when it changes; `of` is for that reader only."""
-    style = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
     heard = f'<span style="{_HEARD}">{text(of)}: </span>' if of else ""
-    return f'<div role="{role}" style="{style}">{heard}{text(value)}</div>'
+    return f'<div role="{role}" style="{_NOTE}">{heard}{text(value)}</div>'
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table for the page."""
+    head = "".join(f'<th scope="col" {_CELL}>{text(name)}</th>' for name in headings)
+    body = "".join(f"<tr>{''.join(f'<td {_CELL}>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table style="{_NOTE}"><tr>{head}</tr>{body}</table>'
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, widths: Sequence[int]) -> str:

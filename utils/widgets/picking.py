@@ -7,7 +7,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from utils import catalog
-from utils.backends import routes
+from utils.backends import mode_of, routes
 from utils.backends.target import downloaded, suggest
 from utils.compare import split
 from utils.core import Mode
@@ -29,7 +29,7 @@ class Picker:
     """`controls` go on the page; `changed` is called when another model is picked. Raises BadInput."""
 
     def __init__(self, place: str, mode: Mode | None, changed: Callable[[], object]) -> None:
-        self._mode, self._changed = mode, changed
+        self._mode, self._changed = mode_of(mode), changed
         route, _ = known(place)
         full, wide = {"width": "auto"}, {"description_width": "80px"}
         self.route = ipywidgets.Dropdown(options=sorted({*routes(), route}), value=route, layout=full, style=wide)
@@ -83,8 +83,8 @@ class Picker:
     def _usual(self) -> str:
         """The model that `connect` takes where none is named, by its name."""
         table = catalog.load()
-        row, mode = table.routes[self.route.value], self._mode or catalog.variable("SLM_MODE") or "auto"
-        real = mode == "live" or (mode == "auto" and downloaded(table.models[row.live].ids[row.name]) is not None)
+        row, auto = table.routes[self.route.value], self._mode == "auto"
+        real = self._mode == "live" or (auto and downloaded(table.models[row.live].ids[row.name]) is not None)
         return row.live if real else row.pocket
 
     def _other_route(self) -> None:

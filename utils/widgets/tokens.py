@@ -9,7 +9,7 @@ import ipywidgets
 
 from utils import pocket
 from utils.token_bytes import gpt2, sentencepiece
-from utils.widgets.panel import PRE, Panel, note, plain_table, text
+from utils.widgets.panel import PRE, Panel, note, plain_table, table, text
 
 LANGUAGES: Mapping[str, str] = {
     "English": "Where is the kitchen?",
@@ -42,7 +42,7 @@ class Tokens(Panel):
         for control in (self.text, self.template):
             control.observe(lambda change: self._draw(), "value")
         self.view, self.table, self.count = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
-        costs = ipywidgets.HTML(_table(("language", "sentence", "tokens", "tokens per character"), self.costs()))
+        costs = ipywidgets.HTML(table(("language", "sentence", "tokens", "tokens per character"), self.costs()))
         more = ipywidgets.Accordion([self.table, costs], titles=("Ids and bytes", "The same sentence in six languages"))
         self.box = ipywidgets.VBox([self.text, self.template, self.view, self.count, more])
         self._draw()
@@ -86,7 +86,7 @@ class Tokens(Panel):
         characters, data = len(self._text()), len(self._text().encode())
         self.count.value = note(f"{len(found)} tokens for {characters} characters, {data} bytes.")
         rows = [(str(number), piece, of) for number, piece, of in found]
-        self.table.value = _table(("id", "piece", "bytes"), rows)
+        self.table.value = table(("id", "piece", "bytes"), rows)
 
 
 def _shown(data: bytes) -> str:
@@ -101,13 +101,3 @@ def _span(piece: str, colour: str, number: int) -> str:
     shown = text(piece).replace("\n", "⏎\n")
     style = f"background:{colour};color:#1a1a1a;border-radius:2px;margin-right:1px"
     return f'<span style="{style}" title="id {number}">{shown}</span>'
-
-
-def _table(head: tuple[str, ...], rows: list[Any]) -> str:
-    cell = "text-align:left;padding:0 16px 0 0"
-    style = "color:var(--jp-ui-font-color1);font-size:var(--jp-ui-font-size1);line-height:1.5"
-    top = "".join(f'<th scope="col" style="{cell}">{name}</th>' for name in head)
-    body = "".join(
-        f"<tr>{''.join(f'<td style={chr(34)}{cell}{chr(34)}>{text(c)}</td>' for c in row)}</tr>" for row in rows
-    )
-    return f'<table style="{style}"><tr>{top}</tr>{body}</table>'
