@@ -53,7 +53,8 @@ def needed(file):
         made = names(cell.source, ast.Store)
         if is_live(cell) or made & wanted:
             taken.insert(0, cell)
-            wanted = (wanted - made) | names(cell.source, ast.Load)
+            wanted |= names(cell.source, ast.Load)
+            wanted -= made
     return taken
 
 
