@@ -3,14 +3,16 @@
 import http.server
 import json
 import threading
+import time
 from contextlib import closing
 
 import pytest
 from loopback import FaultServer, head
 
-from utils import catalog, connect
-from utils.backends import address, images
-from utils.errors import BadInput, Retired, UnknownModel
+from utils import catalog, complete, connect
+from utils.backends import address, hosted, images
+from utils.core import Chunk
+from utils.errors import BadInput, Retired, TimedOut, UnknownModel
 
 MODEL = "pocket-phi-3-mini"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -186,3 +188,31 @@ def test_what_is_no_picture_is_refused(image, said):
 def test_a_picture_that_is_too_large_is_not_sent():
     with pytest.raises(BadInput, match=r"takes 100,1\d\d characters, but this service takes 90,000"):
         images.data_url(PNG + bytes(75_000), 90_000)
+
+
+class Late(hosted.HostedBackend):
+    """Its first piece comes after the time limit, but before anyone has given up; there would be more."""
+
+    first_s = 0.3
+
+    def _ask(self, messages, options, watch):
+        while not watch.late:
+            time.sleep(0.001)
+        yield Chunk("Half")
+        yield Chunk(" an answer.", finish_reason="stop")
+
+    def _read(self, error):
+        raise error
+
+    def models(self, watch=None):
+        return []
+
+    def _free(self):
+        pass
+
+
+def test_a_first_piece_that_comes_too_late_is_no_answer():
+    row = catalog.load().routes["nim"]
+    backend = Late(address.Address(route=row, model="x", source="live", id="x", url="http://127.0.0.1:1"))
+    with pytest.raises(TimedOut, match="No answer within"):
+        complete(backend, "Hello!")
