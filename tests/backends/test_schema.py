@@ -102,10 +102,15 @@ def test_what_is_open_is_closed_and_stays_within_the_schema(schema, kept, left_o
     assert [value for value in left_out if fits(json.dumps(value), made)] == []
 
 
+def test_an_older_schema_is_read_as_one_of_today():
+    assert narrowed(OPEN | {"$schema": DRAFT_7}) == narrowed(OPEN)
+
+
 def deep(depth):
     return {"type": "array", "items": deep(depth - 1)} if depth else {"type": "string"}
 
 
+DRAFT_3, DRAFT_7 = (f"http://json-schema.org/draft-0{number}/schema#" for number in (3, 7))
 ENDLESS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
 CHAIN = {
     f"d{n}": {"properties": {"a": {"$ref": f"#/$defs/d{n + 1}"}, "b": {"$ref": f"#/$defs/d{n + 1}"}}} for n in range(60)
@@ -127,7 +132,12 @@ CHAIN = {
         ({"type": "string", "pattern": "["}, "wrong at pattern"),
         ({"type": "string", "pattern": "a{99999999999}"}, "too large"),
         ({"$ref": 5}, "wrong at"),
-        ({"$schema": []}, "not a text"),
+        ({"$schema": []}, "wrong at $schema"),
+        ({"$schema": DRAFT_3, "properties": {"a": {"type": "object", "required": True}}}, "wrong at properties/a/req"),
+        ({"$schema": DRAFT_3, "type": [{"type": "string"}]}, "wrong at type"),
+        ({"$schema": DRAFT_3, "type": "any"}, "wrong at type"),
+        ({"$schema": DRAFT_7, "items": [{"type": "string"}], "additionalItems": False}, "wrong at items"),
+        ({"$schema": DRAFT_7, "items": {"const": 1}, "additionalItems": False}, "uses additionalItems"),
         ({"$ref": "#/x"}, "refers to '#/x', which is not in it"),
         ({"$ref": "https://example.org/x"}, "which is not in it"),
         ({"type": "array", "minItems": 10**9}, "minItems is 1000000000, but an answer here has 100 at most"),

@@ -17,7 +17,6 @@ from typing import Any, cast
 from urllib.parse import urlparse
 
 import gguf
-import jsonschema
 import xllamacpp
 
 from utils.backends import gguf_tokens, images
@@ -25,7 +24,7 @@ from utils.backends.local import LocalBackend, pictures, room
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Message, Options
-from utils.errors import BackendError, BadInput, BadModel
+from utils.errors import BackendError, BadModel
 from utils.pocket import TAG, export
 from utils.values import count
 
@@ -116,7 +115,6 @@ class LlamaCppBackend(LocalBackend):
         if not options.greedy:
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
         if options.schema is not None:
-            _check(options.schema)
             asked["json_schema"] = narrowed(options.schema)
         if logprobs is not None:
             asked["n_probs"] = 1
@@ -213,14 +211,6 @@ def _facts(file: Path) -> tuple[int, frozenset[int]]:
     context = fields[f"{fields['general.architecture'].contents()}.context_length"].contents()
     ends = [fields.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")]
     return int(context), frozenset(int(end.contents()) for end in ends if end)
-
-
-def _check(schema: dict[str, Any]) -> None:
-    """llama.cpp follows a schema that makes no sense by writing anything."""
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise BadInput(f"The schema cannot be followed: {error.message[:200]}") from None
 
 
 def _parameters(file: Path, eyes: Path | None, key: str, context: int, slots: int) -> Any:

@@ -22,7 +22,8 @@ LEAST = {"minLength": 1000, "minItems": 100, "minProperties": 100}  # the most t
 LARGE, MULTIPLE = 10**15, 1e-9  # numbers beyond these no runtime here counts with
 BEYOND = (  # keywords that no runtime here decodes with
     *("not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "unevaluatedItems"),
-    *("unevaluatedProperties", "dependentRequired", "dependentSchemas", "dependencies", "$dynamicRef", "$recursiveRef"),
+    *("unevaluatedProperties", "dependentRequired", "dependentSchemas", "dependencies", "additionalItems"),
+    *("$dynamicRef", "$recursiveRef"),
 )
 NOTES = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}
 NOTES |= {"$schema", "$id", "$comment", "$defs", "definitions"}
@@ -46,10 +47,7 @@ def _check(schema: dict[str, Any]) -> None:
     if any(count > PARTS or depth > DEPTH for count, depth in enumerate(_depths(schema))):
         raise BadInput("The schema is too large or too deep. Ask for less at a time.")
     try:
-        if not isinstance(schema.get("$schema", ""), str):
-            raise BadInput("The schema's $schema is not a text. Leave it out.")
-        newest = jsonschema.Draft202012Validator
-        jsonschema.validators.validator_for(schema, default=newest).check_schema(schema)
+        jsonschema.Draft202012Validator.check_schema(schema)  # whatever $schema says: it is read as the newest here
     except jsonschema.SchemaError as error:
         where = "/".join(map(str, error.absolute_path))
         raise BadInput(f"The schema is wrong{where and ' at ' + where:.80}: {error.message:.200}.") from None
@@ -96,10 +94,8 @@ class _Writer:
             if name in own:
                 own[name] = {key: self.write(part, open_) for key, part in own[name].items()}
         for name in ONE:
-            if name in own and not isinstance(own[name], list):
+            if name in own:
                 own[name] = self.write(own[name], open_)
-        if isinstance(own.get("items"), list):  # as older schemas write it
-            own["prefixItems"] = own.pop("items")
         if "prefixItems" in own:
             own["prefixItems"] = [self.write(part, open_) for part in own["prefixItems"]]
         return own
