@@ -54,6 +54,7 @@ def test_what_has_limits_keeps_them(schema):
     assert within.get("x", False) == schema
 
 
+B_FIELDS = {"type": "object", "patternProperties": {"^b": {"type": "string"}}}
 A_IS_5 = {"type": "object", "properties": {"a": {"const": 5}}}
 NODE = {"type": "object", "properties": {"v": {"const": 1}, "next": {"$ref": "#"}}, "required": ["v"]}
 
@@ -77,6 +78,12 @@ def list_of(depth):
             {"allOf": [A_IS_5, {"type": "object", "properties": {"b": {"const": 6}}, "required": ["b"]}]},
             [{"a": 5, "b": 6}, {"b": 6}],
             [{"a": 5}, {"a": 5, "b": 6, "c": 7}],
+        ),
+        ({"allOf": [A_IS_5, B_FIELDS]}, [{"a": 5, "b": "x"}], [{"a": 6}, {"b": 1}, {"c": 1}]),
+        (
+            {"allOf": [B_FIELDS | {"additionalProperties": False}, A_IS_5 | B_FIELDS]},
+            [{"b": "x"}],
+            [{"a": 5}, {"b": 1}, {"c": 1}],
         ),
         ({**A_IS_5, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, [{"a": 5}, {"b": 1}], [{}, {"c": 1}]),
         ({"oneOf": [{"type": "integer"}, {"type": "null"}]}, [3, None], ["x", 10**12]),
@@ -154,6 +161,12 @@ CHAIN = {
         ({"type": "object", "propertyNames": {"maxLength": 3}}, "uses propertyNames"),
         ({"oneOf": [A_IS_5, {"type": "object", "properties": {"b": {"const": 6}}}]}, "oneOf must differ"),
         ({"type": "object", "patternProperties": {"^S": {}, "^Sx": {}}}, "may mean the same field"),
+        ({"properties": {"a": {}}, "patternProperties": {"^a": {"maximum": 3}}, "required": ["a"]}, "may mean 'a'"),
+        ({"properties": {"ab": {}}, "patternProperties": {"b$": {}}}, "may mean 'ab'"),
+        ({"allOf": [A_IS_5, {"patternProperties": {"^a": {"const": 6}}}]}, "may mean 'a'"),
+        ({"allOf": [A_IS_5 | {"additionalProperties": False}, B_FIELDS]}, "additionalProperties at two places"),
+        ({"allOf": [B_FIELDS, {"additionalProperties": {"type": "integer"}}]}, "additionalProperties at two places"),
+        ({"allOf": [{"prefixItems": [{"const": "x"}]}, {"items": {"type": "integer"}}]}, "items at two places"),
         ({"allOf": [{"pattern": "^a$"}, {"pattern": "^b$"}]}, "two different things by pattern"),
         ({"allOf": [{"type": "string"}, {"type": "null"}]}, "No answer can fit"),
         ({"type": "integer", "minimum": 5, "exclusiveMaximum": 6, "exclusiveMinimum": 5}, "No answer can fit"),

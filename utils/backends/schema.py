@@ -130,7 +130,7 @@ def _named(part: dict[str, Any], lists: int) -> dict[str, Any]:
 def _others(part: dict[str, Any], too_few: bool, lists: int) -> dict[str, Any]:
     """The other fields, by a pattern for their names; llguidance does not hold it against those with a name."""
     patterns, more = part.get("patternProperties", {}), part.get("additionalProperties", True)
-    check_apart(list(patterns))
+    check_apart(patterns, part.get("properties", ()))
     patterns = {ending(name): value for name, value in patterns.items()}
     if not patterns and isinstance(more, dict) and more:
         patterns = {KEY: more}

@@ -29,6 +29,7 @@ NOTES = {"title", "description", "default", "examples", "deprecated", "readOnly"
 NOTES |= {"$schema", "$id", "$comment", "$defs", "definitions"}
 MAPS = ("properties", "patternProperties")  # keywords that hold schemas by name
 ONE = ("items", "additionalProperties")  # and one schema
+REST = {"patternProperties": "additionalProperties", "prefixItems": "items"}  # what says something of all but those
 KINDS = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 
@@ -197,6 +198,7 @@ def _merged(one: Any, other: Any) -> Any:
     for part, rest in ((one, other), (other, one)):
         if _many(part):
             return _alternatives("anyOf", [_merged(branch, rest) for branch in part["anyOf"]])
+        _together(part, rest)
     made = one | other
     for name in one.keys() & other.keys():
         if one[name] != other[name]:
@@ -205,6 +207,13 @@ def _merged(one: Any, other: Any) -> Any:
         ordered = sorted(names, key=[*one.get("properties", ()), *other.get("properties", ())].index)
         made["properties"] = {name: _merged(_field(one, name), _field(other, name)) for name in ordered}
     return False if made.get("type") == [] or made.get("enum") == [] else made
+
+
+def _together(part: dict[str, Any], rest: dict[str, Any]) -> None:
+    """Raises BadInput where `rest` says of all fields or items what would be lost on those that `part` describes."""
+    for some, others in REST.items():
+        if some in part and some not in rest and rest.get(others, True) not in (True, {}):
+            raise BadInput(f"The schema has {some} and {others} at two places for one value. Write it once.")
 
 
 def _field(part: dict[str, Any], name: str) -> Any:
