@@ -172,6 +172,8 @@ def _numbers(part: dict[str, Any], _: int, step: float = 1) -> dict[str, Any] | 
     made = {"minimum": min(0, high, below) - LARGEST if low == -inf else low}
     made |= {"maximum": max(0, low, above) + LARGEST if high == inf else high}
     apart = part.get("multipleOf", step)
+    if (apart != 1 or "multipleOf" in part) and (made["maximum"] < 0 or below <= 0):  # llguidance would write nothing
+        raise BadInput("Only whole numbers can be below 0 throughout here: use the type integer, without multipleOf.")
     first = ceil(max(made["minimum"], above) / apart) * apart
     first += apart if first == above else 0
     if first > made["maximum"] or first >= below:

@@ -45,7 +45,7 @@ def plain(schema: dict[str, Any]) -> Any:
 def _check(schema: dict[str, Any]) -> None:
     import jsonschema  # here: only an answer to a schema needs it
 
-    if any(count > PARTS or depth > DEPTH for count, depth in enumerate(_depths(schema))):
+    if any(count > PARTS or depth > DEPTH for count, (_, depth) in enumerate(_nodes(schema))):
         raise BadInput("The schema is too large or too deep. Ask for less at a time.")
     try:
         jsonschema.Draft202012Validator.check_schema(schema)  # whatever $schema says: it is read as the newest here
@@ -56,12 +56,12 @@ def _check(schema: dict[str, Any]) -> None:
         raise BadInput("A pattern of the schema is too large to be followed. Use a simpler one.") from None
 
 
-def _depths(schema: Any) -> Iterator[int]:
-    """How deep each part lies; without recursion, as nothing is checked yet."""
+def _nodes(schema: Any) -> Iterator[tuple[Any, int]]:
+    """Each part, and how deep it lies; without recursion, as nothing is checked yet."""
     waiting = [(schema, 0)]
     while waiting:
         node, depth = waiting.pop()
-        yield depth
+        yield node, depth
         inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         waiting += [(part, depth + 1) for part in inner]
 
@@ -133,6 +133,9 @@ def _possible(node: dict[str, Any]) -> None:
     for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
         if not MULTIPLE <= abs(node.get(name) or 1) <= LARGE:
             raise BadInput(f"{name} is {node[name]!r:.20}, which is too large or too small. Leave it out.")
+    for value, _ in _nodes([node.get("const"), node.get("enum")]):
+        if isinstance(value, int | float) and abs(value) > LARGE:  # one of them, -2**63, even ends the process
+            raise BadInput(f"The value {value!r:.20} is too large a number to be written exactly. Make it a string.")
     if len(node.get("pattern", "")) > LONGEST_PATTERN:
         raise BadInput(f"A pattern of the schema is longer than {LONGEST_PATTERN} characters. Use a shorter one.")
 
