@@ -155,6 +155,23 @@ def test_what_is_too_much_or_says_too_little_is_refused(served, path, body, said
     assert "\n" not in told(path, answer)
 
 
+@pytest.mark.parametrize(
+    ("system", "said"),
+    [
+        (b"\xed\xa0\x80", "not JSON: invalid unicode code point"),  # half a character again, not escaped
+        (b"\xff", "not JSON: invalid unicode code point"),
+        (b"\\udc00\\ud800", "half a character"),
+        (b"\\ud800" * 3, "half a character"),
+    ],
+)
+def test_what_is_no_text_is_not_kept(served, system, said):
+    """Once kept, it would break every later answer that tells of it."""
+    body = b'{"model": "half", "from": "%s", "stream": false, "system": "%s"}' % (MODEL.encode(), system)
+    status, _, answer = ask(served, "POST", "/api/create", body)
+    assert status == 400 and said in told("/api/create", answer)
+    assert ask(served, "POST", "/api/show", {"model": "half"})[0] == 404
+
+
 def test_a_body_of_many_small_parts_is_refused_before_it_takes_memory(served):
     began = time.process_time()
     status, _, answer = ask(served, "POST", "/api/generate", b'{"context":[' + b"[]," * 5_000_000 + b"[]]}")

@@ -6,12 +6,12 @@ A format brings its own field names and the shapes of its answers and errors.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -90,13 +90,13 @@ async def read(request: Request, wanted: type[Wanted]) -> Wanted:
     if data.count(b",") > COMMAS:
         raise TooLarge(f"The request has more than {COMMAS:,} parts. Send fewer at a time.")
     try:
-        found = json.loads(bytes(data), parse_constant=_no_constant)
-        if b"\\ud" in data.lower():
-            json.dumps(found, ensure_ascii=False).encode()  # half a character, which no text may have
-    except UnicodeEncodeError:
-        raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
-    except (ValueError, RecursionError):
-        raise BadInput("The request's body is not JSON.") from None
+        found = from_json(
+            data, allow_inf_nan=False
+        )  # whole characters only, and 200 levels at most
+    except ValueError as error:
+        if "hex escape" in str(error):
+            raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
+        raise BadInput(f"The request's body is not JSON: {error}.") from None
     return checked(wanted, found)
 
 
@@ -108,10 +108,6 @@ def checked(wanted: type[Wanted], found: Any) -> Wanted:
         first = error.errors(include_context=False, include_input=False)[0]
         where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
         raise BadInput(f"{where:.80}: {what[0].lower()}{what[1:]}.") from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(name)  # NaN and Infinity are no JSON
 
 
 def status(error: BackendError) -> int:
