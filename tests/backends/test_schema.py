@@ -204,6 +204,13 @@ def test_whether_an_answer_fits():
     assert not fits('{"a": 1', {}) and fits("1", {"type": "nonsense"})
 
 
+@pytest.mark.parametrize("ref", ["#", "#/nowhere", "http://127.0.0.1:9/schema", "http://[", "nonsense"])
+def test_a_reference_that_leads_nowhere_forbids_nothing_and_fetches_nothing(ref, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *given, **named: pytest.fail("It asked the network."))
+    assert not fits("[" * 9000, {"$ref": ref})
+    assert fits("1", {"$ref": ref}) and fits("1", {"anyOf": [{"$ref": ref}, {"type": "null"}]})
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -51,15 +51,20 @@ def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def fits(text: str, schema: dict[str, Any]) -> bool:
-    """Whether `text` is JSON that follows the schema; a schema that is itself wrong forbids nothing."""
+    """Whether `text` is JSON that follows the schema; one that is wrong or cannot be followed forbids nothing."""
     import jsonschema  # here: only an answer to a schema needs it
+    import referencing
 
     try:
-        jsonschema.validate(json.loads(text), schema)
-    except (ValueError, jsonschema.ValidationError):
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return False
-    except jsonschema.SchemaError:  # the server took it, whatever it means by it
-        pass
+    try:
+        jsonschema.validate(value, schema, registry=referencing.Registry())  # which fetches nothing
+    except jsonschema.ValidationError:
+        return False
+    except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, RecursionError, ValueError):
+        pass  # the server took it, whatever it means by it
     return True
 
 

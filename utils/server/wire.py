@@ -90,9 +90,7 @@ async def read(request: Request, wanted: type[Wanted]) -> Wanted:
     if data.count(b",") > COMMAS:
         raise TooLarge(f"The request has more than {COMMAS:,} parts. Send fewer at a time.")
     try:
-        found = from_json(
-            data, allow_inf_nan=False
-        )  # whole characters only, and 200 levels at most
+        found = from_json(data, allow_inf_nan=False)  # whole characters only, and 200 levels at most
     except ValueError as error:
         if "hex escape" in str(error):
             raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
