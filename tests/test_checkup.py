@@ -13,6 +13,7 @@ from loopback import FaultServer, head
 
 import utils
 from utils import catalog, checkup
+from utils import server as server_
 from utils.checkup import Finding, doctor
 from utils.pocket import export
 
@@ -186,6 +187,23 @@ def test_an_open_port_alone_does_not_make_a_route_work(monkeypatch, said, state,
     found = named("NVIDIA NIM")
     assert found.state == state and detail in found.detail
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("title", "url", "key"),
+    [
+        ("NVIDIA NIM", "NVIDIA_BASE_URL", "NVIDIA_API_KEY"),
+        ("GitHub Models", "GITHUB_MODELS_ENDPOINT", "GITHUB_TOKEN"),
+        ("Microsoft (Azure AI) Foundry", "AZURE_INFERENCE_ENDPOINT", "AZURE_INFERENCE_CREDENTIAL"),
+    ],
+)
+def test_a_server_is_asked_where_the_client_asks_it(monkeypatch, title, url, key):
+    course = server_.start(key="right")
+    monkeypatch.setenv(url, course.url)
+    for given, state in (("wrong", "no key"), ("right", "works")):
+        monkeypatch.setenv(key, given)
+        assert named(title).state == state
+    course.stop()
 
 
 def test_a_server_that_trickles_is_not_waited_for(monkeypatch):

@@ -62,7 +62,9 @@ def _asked(route: Route) -> Finding:
     wait = LIMIT_S - (time.monotonic() - before)
     if route.name == "ollama":
         return _ollama(route, url, wait)
-    answer = probe.get(f"{url}/models", address.key_of(route), wait)  # who has no such list still looks at the key
+    azure = route.module.endswith("azure_sdk")
+    asked = f"{url}/info" if azure else f"{address.openai_base(url)}/models"  # as the route's client would
+    answer = probe.get(asked, address.key_of(route), wait)  # who has no such list still looks at the key
     if answer is None or answer.status >= 500:
         return silent
     if answer.status in (401, 403):

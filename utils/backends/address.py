@@ -177,6 +177,11 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, path, "", ""))
 
 
+def openai_base(url: str) -> str:
+    """Where the paths of OpenAI's wire format begin: behind /v1, unless the address has a path of its own."""
+    return url if urlsplit(url).path else f"{url}/v1"
+
+
 def _answers(route: Route, name: str, row: Model | None) -> bool:
     """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
     if lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
