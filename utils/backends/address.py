@@ -192,12 +192,16 @@ def _answers(route: Route, name: str, row: Model | None) -> bool:
     return route.name != "ollama" or (row.ids["ollama"] if row else name) in (ollama_models(url) or ())
 
 
-def ollama_models(url: str, wait: float = probe.WAIT) -> set[str] | None:
-    """What an Ollama server has pulled, with and without ":latest"; None where something else answers. Raises
-    KeyProblem."""
-    answer = probe.get(f"{url}/api/tags", key_of(catalog.load().routes["ollama"]), wait)
+def ollama_models(url: str) -> set[str] | None:
+    """What an Ollama server has pulled; None where something else answers. Raises KeyProblem."""
+    answer = probe.get(f"{url}/api/tags", key_of(catalog.load().routes["ollama"]))
+    return ollama_names(answer.body) if answer and answer.status == 200 else None
+
+
+def ollama_names(listing: bytes) -> set[str] | None:
+    """The models that Ollama's list names, with and without ":latest"; None for what is no such list."""
     try:
-        names = {str(row["name"]) for row in json.loads(answer.body)["models"]} if answer else None
+        names = {str(row["name"]) for row in json.loads(listing)["models"]}
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return names and names | {name.removesuffix(":latest") for name in names}
+    return names | {name.removesuffix(":latest") for name in names}
