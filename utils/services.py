@@ -42,15 +42,15 @@ def _server(route: Route, setup: str) -> Finding:
 
 def _closed(route: Route) -> Finding | None:
     """Why there is nobody to ask; None when there may be."""
-    own, key = address.own_endpoint(route), route.key_variable
-    if route.status == "retired" and not own:
+    why, key = address.closed(route), route.key_variable
+    if why == "retired":
         return _note(route, "retired", "switched off", route.instead or "")
     page = catalog.load().keys[key].source if key else ""
-    if route.endpoint is None and not own:
+    if why == "no endpoint":
         both = f"put the lines `{route.endpoint_variable}=...` and `{key}=...` into the file .env"
-        return _note(route, "no key", "no endpoint", f"{both}; your resource's page at {page} has both.")
-    if address.lacks_key(route):
-        return _note(route, "no key", "no key", f"put the line `{key}=...` into the file .env; {page} makes keys.")
+        return _note(route, "no key", why, f"{both}; your resource's page at {page} has both.")
+    if why == "no key":
+        return _note(route, why, why, f"put the line `{key}=...` into the file .env; {page} makes keys.")
     return None
 
 

@@ -135,6 +135,26 @@ def test_a_service_that_is_closed_says_so_and_what_to_use_instead(monkeypatch):
         assert connect("github-models", mode="auto").source == "pocket"
 
 
+@pytest.mark.parametrize(
+    ("route", "given", "why"),
+    [
+        ("ollama", {}, None),
+        ("nim", {}, "no key"),
+        ("nim", {"NVIDIA_API_KEY": "k"}, None),
+        ("nim", {"NVIDIA_BASE_URL": "http://10.0.0.5:8000/v1"}, None),
+        ("github-models", {"GITHUB_TOKEN": "k"}, "retired"),
+        ("github-models", {"GITHUB_MODELS_ENDPOINT": "http://10.0.0.5:8000"}, None),
+        ("foundry", {"AZURE_INFERENCE_CREDENTIAL": "k"}, "no endpoint"),
+        ("foundry", {"AZURE_INFERENCE_ENDPOINT": "https://x.services.ai.azure.com/models"}, "no key"),
+        ("foundry", {"AZURE_INFERENCE_ENDPOINT": "http://127.0.0.1:1"}, None),
+    ],
+)
+def test_why_a_route_cannot_be_asked(monkeypatch, route, given, why):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert address.closed(catalog.load().routes[route]) == why
+
+
 def test_a_server_of_ones_own_needs_no_key(monkeypatch):
     monkeypatch.setattr(address, "reachable", lambda url: True)
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://10.0.0.5:8000/v1")

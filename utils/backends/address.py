@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from utils import catalog
@@ -85,12 +85,22 @@ def _course_server() -> Server:
     return server.start()
 
 
+def closed(route: Route) -> Literal["retired", "no endpoint", "no key"] | None:
+    """Why this route cannot be asked, as far as one knows without asking; None when it can be. Raises KeyProblem."""
+    own = own_endpoint(route)
+    if route.status == "retired" and not own:
+        return "retired"
+    if route.endpoint is None and not own:
+        return "no endpoint"
+    return "no key" if lacks_key(route) else None
+
+
 def _live(route: Route, name: str, row: Model | None) -> Address:
-    url = endpoint(route)
-    key = key_of(route)
-    if route.status == "retired" and not own_endpoint(route):
+    key, why = key_of(route), closed(route)
+    if why == "retired":
         raise Retired(f"{route.title} has been switched off. {route.instead}")
-    if lacks_key(route):
+    url = endpoint(route)
+    if why == "no key":
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
             "or use mode 'offline' to be answered by a pocket model."
@@ -183,8 +193,8 @@ def openai_base(url: str) -> str:
 
 
 def _answers(route: Route, name: str, row: Model | None) -> bool:
-    """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
-    if lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
+    """Whether the real service could be asked now: nothing known against it, an open door, and the model behind it."""
+    if closed(route):
         return False
     url = endpoint(route)
     if not reachable(url):
