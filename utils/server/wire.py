@@ -95,11 +95,6 @@ async def read(request: Request, wanted: type[Wanted]) -> Wanted:
         if "hex escape" in str(error):
             raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
         raise BadInput(f"The request's body is not JSON: {error}.") from None
-    return checked(wanted, found)
-
-
-def checked(wanted: type[Wanted], found: Any) -> Wanted:
-    """Raises BadInput."""
     try:
         return wanted.model_validate(found)
     except ValidationError as error:
@@ -123,7 +118,7 @@ def said(error: BackendError) -> str:
 
 
 def refuse(body: Body, *names: str) -> None:
-    """Raises Unsupported for a field that asks for what the pocket models were not trained to do."""
+    """Raises Unsupported for a field that asks for what the course server or its models cannot do."""
     for name in names:
         if getattr(body, name):
             raise Unsupported(f"{name}: the course server cannot do this. Leave it out.")
