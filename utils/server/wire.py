@@ -64,31 +64,27 @@ Wanted = TypeVar("Wanted", bound=Body)
 
 
 class Refused(BackendError):
-    """A request that no address takes, with the HTTP status that says so."""
+    """A request that is not even looked into, with the HTTP status that says so."""
 
     def __init__(self, what: str, code: int) -> None:
         super().__init__(what)
         self.code = code
 
 
-class TooLarge(BadInput):
-    """The body is longer than BODY_BYTES."""
-
-
 async def read(request: Request, wanted: type[Wanted]) -> Wanted:
-    """The body, checked. Raises BadInput."""
+    """The body, checked. Raises BadInput or Refused."""
     data = bytearray()
     try:
         async for piece in request.stream():
             data += piece
             if len(data) > BODY_BYTES:
-                raise TooLarge(f"The request is larger than {BODY_BYTES // 1_000_000} MB.")
+                raise Refused(f"The request is larger than {BODY_BYTES // 1_000_000} MB.", 413)
     except ClientDisconnect:
         raise BadInput("The client left before its request was complete.") from None
     if complete := getattr(request.state, "complete", None):
         complete.set()
     if data.count(b",") > COMMAS:
-        raise TooLarge(f"The request has more than {COMMAS:,} parts. Send fewer at a time.")
+        raise Refused(f"The request has more than {COMMAS:,} parts. Send fewer at a time.", 413)
     try:
         found = from_json(data, allow_inf_nan=False)  # whole characters only, and 200 levels at most
     except ValueError as error:
@@ -107,8 +103,6 @@ def status(error: BackendError) -> int:
     """The HTTP status that says what went wrong."""
     if isinstance(error, Refused):
         return error.code
-    if isinstance(error, TooLarge):
-        return 413
     return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
 
 
