@@ -101,7 +101,7 @@ def test_an_option_of_openais_or_azures_that_makes_no_sense_is_refused(served, p
         body = {"model": MODEL, "messages": ASKED, "prompt": "x", name: odd}
         status, _, answer = ask(served, "POST", path, body)
         assert status == 400, (odd, answer)
-        assert name.removeprefix("top_") in told(path, answer)
+        assert told(path, answer).startswith("n: ") if name == "n" else name in told(path, answer)
 
 
 @pytest.mark.parametrize(
