@@ -205,6 +205,13 @@ def test_what_is_no_picture_is_refused(image, said):
         images.data_url(image)
 
 
+@pytest.mark.parametrize("data", [b"no picture", b"", PNG])
+def test_what_cannot_be_opened_is_said_without_its_place_in_memory(data):
+    with pytest.raises(BadInput, match="This is no picture that can be read") as caught:
+        images.opened(data)
+    assert "0x" not in str(caught.value)
+
+
 def test_a_picture_that_is_too_large_is_not_sent():
     with pytest.raises(BadInput, match=r"takes 100,1\d\d characters, but this service takes 90,000"):
         images.data_url(PNG + bytes(75_000), 90_000)
