@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 
 import jsonschema
 import pytest
@@ -281,6 +282,16 @@ def test_open_schemas_come_to_an_end_and_fit(route, schema):
         assert answer.finish_reason == "stop", answer.text[:300]
         jsonschema.validate(json.loads(answer.text), schema)
     backend.close()
+
+
+@pytest.mark.parametrize("route", ["onnx", "llama.cpp"])
+def test_what_the_runtime_rejects_is_not_written_freely(route):
+    schema = {"type": "string", "pattern": "^(?>a)b$"}
+    with (
+        closing(connect(route, "pocket-phi-3-mini", mode="offline")) as backend,
+        pytest.raises(BadInput, match="The schema cannot be followed"),
+    ):
+        complete(backend, "Hello!", Options(schema=schema))
 
 
 @pytest.fixture(scope="module")

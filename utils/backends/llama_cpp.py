@@ -24,7 +24,7 @@ from utils.backends.local import LocalBackend, pictures, room
 from utils.backends.schema import narrowed
 from utils.backends.target import Target
 from utils.core import Message, Options
-from utils.errors import BackendError, BadModel
+from utils.errors import BackendError, BadInput, BadModel
 from utils.pocket import TAG, export
 from utils.values import count
 
@@ -55,6 +55,7 @@ class LlamaCppBackend(LocalBackend):
             self._patches, self.sees = _patches(eyes), eyes is not None
             self._after = self._tokens("a")[-1]
             self._pieces: dict[int, str] = {}
+            self._good: dict[str, Any] = {}  # the last schema that it was seen to follow
             self._file, self._bytes = file, cast(dict[int, bytes] | None, None)  # what each token is, read when needed
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
@@ -115,7 +116,7 @@ class LlamaCppBackend(LocalBackend):
         if not options.greedy:
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
         if options.schema is not None:
-            asked["json_schema"] = narrowed(options.schema)
+            asked["json_schema"] = self._followed(narrowed(options.schema))
         if logprobs is not None:
             asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
@@ -139,6 +140,18 @@ class LlamaCppBackend(LocalBackend):
             raise BackendError(f"llama.cpp could not go on: {str(error)[:200]}") from None
         finally:
             connection.close()  # before the end this makes the server stop
+
+    def _followed(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema. Raises BadInput for one that llguidance rejects: llama.cpp would write freely, and not say so.
+
+        It is asked for nothing but an "a", which no JSON begins with: whoever gets it is not held to a grammar."""
+        if schema != self._good:
+            only = {"temperature": 0.0, "samplers": ["temperature"], "logit_bias": [[self._after, 1000.0]]}
+            found = self._ask("/completion", prompt=[0], n_predict=1, return_tokens=True, json_schema=schema, **only)
+            if found["tokens"] == [self._after]:
+                raise BadInput("The schema cannot be followed by llama.cpp. Use a simpler one, above all its patterns.")
+            self._good = schema
+        return schema
 
     def _told(self, event: dict[str, Any], ids: list[int], made: int, options: Options) -> list[int]:
         """The tokens since the event before, `made` in number until then, `ids` with the prompt.
