@@ -42,15 +42,15 @@ def _server(route: Route, setup: str) -> Finding:
 
 def _closed(route: Route) -> Finding | None:
     """Why there is nobody to ask; None when there may be."""
-    own, key = address.own_endpoint(route), route.key_variable
-    if route.status == "retired" and not own:
+    why, key = address.closed(route), route.key_variable
+    if why == "retired":
         return _note(route, "retired", "switched off", route.instead or "")
     page = catalog.load().keys[key].source if key else ""
-    if route.endpoint is None and not own:
+    if why == "no endpoint":
         both = f"put the lines `{route.endpoint_variable}=...` and `{key}=...` into the file .env"
-        return _note(route, "no key", "no endpoint", f"{both}; your resource's page at {page} has both.")
-    if address.lacks_key(route):
-        return _note(route, "no key", "no key", f"put the line `{key}=...` into the file .env; {page} makes keys.")
+        return _note(route, "no key", why, f"{both}; your resource's page at {page} has both.")
+    if why == "no key":
+        return _note(route, why, why, f"put the line `{key}=...` into the file .env; {page} makes keys.")
     return None
 
 
@@ -60,27 +60,31 @@ def _asked(route: Route) -> Finding:
     if not probe.reachable(url):
         return silent
     wait = LIMIT_S - (time.monotonic() - before)
-    if route.name == "ollama":
-        return _ollama(route, url, wait)
-    answer = probe.get(f"{url}/models", address.key_of(route), wait)  # who has no such list still looks at the key
+    answer = probe.get(_list(route, url), address.key_of(route), wait)  # who has no such list still looks at the key
     if answer is None or answer.status >= 500:
         return silent
     if answer.status in (401, 403):
-        return _note(route, "no key", f"{url} does not take the key", f"check {route.key_variable}.")
+        return _note(route, "no key", f"{url} does not take the key", f"check {address.key_variable(route)}.")
     if answer.status == 410:
         return _note(route, "retired", "switched off", route.instead or "")
-    milliseconds = 1000 * (time.monotonic() - before)
-    return Finding(route.title, "ok", f"answers at {url} in {milliseconds:.0f} ms", state="works")
+    took = f"in {1000 * (time.monotonic() - before):.0f} ms"
+    if route.name == "ollama":
+        return _ollama(route, url, answer, took)
+    return Finding(route.title, "ok", f"answers at {url} {took}", state="works")
 
 
-def _ollama(route: Route, url: str, wait: float) -> Finding:
-    before = time.monotonic()
-    models = address.ollama_models(url, wait)
+def _list(route: Route, url: str) -> str:
+    """Where the route's client would ask the server what it has."""
+    if route.name == "ollama":
+        return f"{url}/api/tags"
+    return f"{url}/info" if route.module.endswith("azure_sdk") else f"{address.openai_base(url)}/models"
+
+
+def _ollama(route: Route, url: str, answer: probe.Answer, took: str) -> Finding:
+    models = address.ollama_names(answer.body) if answer.status == 200 else None
     if models is None:
-        fix = f"is {route.endpoint_variable} right? A server that wants a key takes {address.key_variable(route)}."
-        return _note(route, "not running", f"something else answers at {url}", fix)
+        return _note(route, "not running", f"something else answers at {url}", f"is {route.endpoint_variable} right?")
     names = ", ".join(sorted(name for name in models if not name.endswith(":latest"))[:5])
     first = catalog.load().models[route.live].ids[route.name]
     there = f"with {names or f'no model yet: `ollama pull {first}` gets one'}"
-    milliseconds = 1000 * (time.monotonic() - before)
-    return Finding(route.title, "ok", f"at {url} in {milliseconds:.0f} ms, {there}", state="works")
+    return Finding(route.title, "ok", f"at {url} {took}, {there}", state="works")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from utils.backends.fetch import explained, fetch
+from utils.backends.fetch import explained, fetch, prepare
 from utils.errors import BackendError, BadAnswer, BadInput, Interrupted, KeyProblem, NotRunning, UnknownModel
 
 REPO = "microsoft/Phi-3.5-mini-instruct-onnx"
@@ -220,6 +220,23 @@ def test_a_setting_that_forbids_a_download_is_named(hub, tmp_path, settings, sai
     done = run(hub, tmp_path, "phi-3.5-mini", **settings)
     assert done.returncode == 1 and said in done.stderr
     assert "hf_" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("", "127.0.0.1"),
+        ("example.org", "example.org,127.0.0.1"),
+        ("*", "*"),  # alone it spares every host, in a list none
+        ("example.org, 127.0.0.1", "example.org, 127.0.0.1"),
+    ],
+)
+def test_a_mirror_on_this_machine_is_asked_past_the_proxy(monkeypatch, given, made):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, given)
+    prepare()
+    assert os.environ["no_proxy"] == made
 
 
 def test_a_download_without_room_is_not_begun(hub, tmp_path):

@@ -3,14 +3,16 @@
 import http.server
 import json
 import threading
+import time
 from contextlib import closing
 
 import pytest
 from loopback import FaultServer, head
 
-from utils import catalog, connect
-from utils.backends import address, images
-from utils.errors import BadInput, Retired, UnknownModel
+from utils import catalog, complete, connect
+from utils.backends import address, hosted, images
+from utils.core import Chunk
+from utils.errors import BadInput, Retired, TimedOut, UnknownModel
 
 MODEL = "pocket-phi-3-mini"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -141,6 +143,26 @@ def test_a_service_that_is_closed_says_so_and_what_to_use_instead(monkeypatch):
         assert connect("github-models", mode="auto").source == "pocket"
 
 
+@pytest.mark.parametrize(
+    ("route", "given", "why"),
+    [
+        ("ollama", {}, None),
+        ("nim", {}, "no key"),
+        ("nim", {"NVIDIA_API_KEY": "k"}, None),
+        ("nim", {"NVIDIA_BASE_URL": "http://10.0.0.5:8000/v1"}, None),
+        ("github-models", {"GITHUB_TOKEN": "k"}, "retired"),
+        ("github-models", {"GITHUB_MODELS_ENDPOINT": "http://10.0.0.5:8000"}, None),
+        ("foundry", {"AZURE_INFERENCE_CREDENTIAL": "k"}, "no endpoint"),
+        ("foundry", {"AZURE_INFERENCE_ENDPOINT": "https://x.services.ai.azure.com/models"}, "no key"),
+        ("foundry", {"AZURE_INFERENCE_ENDPOINT": "http://127.0.0.1:1"}, None),
+    ],
+)
+def test_why_a_route_cannot_be_asked(monkeypatch, route, given, why):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert address.closed(catalog.load().routes[route]) == why
+
+
 def test_a_server_of_ones_own_needs_no_key(monkeypatch):
     monkeypatch.setattr(address, "reachable", lambda url: True)
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://10.0.0.5:8000/v1")
@@ -191,6 +213,41 @@ def test_what_is_no_picture_is_refused(image, said):
         images.data_url(image)
 
 
+@pytest.mark.parametrize("data", [b"no picture", b"", PNG])
+def test_what_cannot_be_opened_is_said_without_its_place_in_memory(data):
+    with pytest.raises(BadInput, match="This is no picture that can be read") as caught:
+        images.opened(data)
+    assert "0x" not in str(caught.value)
+
+
 def test_a_picture_that_is_too_large_is_not_sent():
     with pytest.raises(BadInput, match=r"takes 100,1\d\d characters, but this service takes 90,000"):
         images.data_url(PNG + bytes(75_000), 90_000)
+
+
+class Late(hosted.HostedBackend):
+    """Its first piece comes after the time limit, but before anyone has given up; there would be more."""
+
+    first_s = 0.3
+
+    def _ask(self, messages, options, watch):
+        while not watch.late:
+            time.sleep(0.001)
+        yield Chunk("Half")
+        yield Chunk(" an answer.", finish_reason="stop")
+
+    def _read(self, error):
+        raise error
+
+    def models(self, watch=None):
+        return []
+
+    def _free(self):
+        pass
+
+
+def test_a_first_piece_that_comes_too_late_is_no_answer():
+    row = catalog.load().routes["nim"]
+    backend = Late(address.Address(route=row, model="x", source="live", id="x", url="http://127.0.0.1:1"))
+    with pytest.raises(TimedOut, match="No answer within"):
+        complete(backend, "Hello!")

@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 
 import jsonschema
 import pytest
@@ -54,6 +55,7 @@ def test_what_has_limits_keeps_them(schema):
     assert within.get("x", False) == schema
 
 
+B_FIELDS = {"type": "object", "patternProperties": {"^b": {"type": "string"}}}
 A_IS_5 = {"type": "object", "properties": {"a": {"const": 5}}}
 NODE = {"type": "object", "properties": {"v": {"const": 1}, "next": {"$ref": "#"}}, "required": ["v"]}
 
@@ -77,6 +79,12 @@ def list_of(depth):
             {"allOf": [A_IS_5, {"type": "object", "properties": {"b": {"const": 6}}, "required": ["b"]}]},
             [{"a": 5, "b": 6}, {"b": 6}],
             [{"a": 5}, {"a": 5, "b": 6, "c": 7}],
+        ),
+        ({"allOf": [A_IS_5, B_FIELDS]}, [{"a": 5, "b": "x"}], [{"a": 6}, {"b": 1}, {"c": 1}]),
+        (
+            {"allOf": [B_FIELDS | {"additionalProperties": False}, A_IS_5 | B_FIELDS]},
+            [{"b": "x"}],
+            [{"a": 5}, {"b": 1}, {"c": 1}],
         ),
         ({**A_IS_5, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, [{"a": 5}, {"b": 1}], [{}, {"c": 1}]),
         ({"oneOf": [{"type": "integer"}, {"type": "null"}]}, [3, None], ["x", 10**12]),
@@ -102,10 +110,15 @@ def test_what_is_open_is_closed_and_stays_within_the_schema(schema, kept, left_o
     assert [value for value in left_out if fits(json.dumps(value), made)] == []
 
 
+def test_an_older_schema_is_read_as_one_of_today():
+    assert narrowed(OPEN | {"$schema": DRAFT_7}) == narrowed(OPEN)
+
+
 def deep(depth):
     return {"type": "array", "items": deep(depth - 1)} if depth else {"type": "string"}
 
 
+DRAFT_3, DRAFT_7 = (f"http://json-schema.org/draft-0{number}/schema#" for number in (3, 7))
 ENDLESS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
 CHAIN = {
     f"d{n}": {"properties": {"a": {"$ref": f"#/$defs/d{n + 1}"}, "b": {"$ref": f"#/$defs/d{n + 1}"}}} for n in range(60)
@@ -127,23 +140,39 @@ CHAIN = {
         ({"type": "string", "pattern": "["}, "wrong at pattern"),
         ({"type": "string", "pattern": "a{99999999999}"}, "too large"),
         ({"$ref": 5}, "wrong at"),
-        ({"$schema": []}, "not a text"),
+        ({"$schema": []}, "wrong at $schema"),
+        ({"$schema": DRAFT_3, "properties": {"a": {"type": "object", "required": True}}}, "wrong at properties/a/req"),
+        ({"$schema": DRAFT_3, "type": [{"type": "string"}]}, "wrong at type"),
+        ({"$schema": DRAFT_3, "type": "any"}, "wrong at type"),
+        ({"$schema": DRAFT_7, "items": [{"type": "string"}], "additionalItems": False}, "wrong at items"),
+        ({"$schema": DRAFT_7, "items": {"const": 1}, "additionalItems": False}, "uses additionalItems"),
         ({"$ref": "#/x"}, "refers to '#/x', which is not in it"),
         ({"$ref": "https://example.org/x"}, "which is not in it"),
         ({"type": "array", "minItems": 10**9}, "minItems is 1000000000, but an answer here has 100 at most"),
         ({"type": "string", "minLength": 10**9}, "minLength is 1000000000"),
         ({"properties": {"default": {"type": "array", "minItems": 10**9}}}, "minItems is 1000000000"),
         ({"type": "integer", "minimum": 10**400}, "too large or too small"),
+        ({"const": -(2**63)}, "The value -9223372036854775808 is too large a number"),
+        ({"type": "object", "properties": {"a": {"enum": [1, [{"b": 1e300}]]}}}, "The value 1e+300 is too large"),
         ({"type": "string", "pattern": "(a|b)" * 100}, "longer than 300 characters"),
         ({"type": "string", "pattern": "^a|b$"}, "looks around itself"),
         ({"type": "string", "pattern": "^(?=a)b$"}, "looks around itself"),
         ({"type": "string", "pattern": r"^(a)\1$"}, "looks around itself"),
         ({"type": "string", "format": "uri"}, "format: 'uri' cannot be followed here, only date"),
         ({"not": {"type": "null"}}, "uses not, which cannot be followed here"),
+        ({"type": "number", "maximum": -0.5}, "use the type integer"),
+        ({"exclusiveMaximum": 0}, "use the type integer"),
+        ({"type": "integer", "maximum": -1, "multipleOf": 5}, "use the type integer"),
         ({"type": "array", "uniqueItems": True}, "uses uniqueItems"),
         ({"type": "object", "propertyNames": {"maxLength": 3}}, "uses propertyNames"),
         ({"oneOf": [A_IS_5, {"type": "object", "properties": {"b": {"const": 6}}}]}, "oneOf must differ"),
         ({"type": "object", "patternProperties": {"^S": {}, "^Sx": {}}}, "may mean the same field"),
+        ({"properties": {"a": {}}, "patternProperties": {"^a": {"maximum": 3}}, "required": ["a"]}, "may mean 'a'"),
+        ({"properties": {"ab": {}}, "patternProperties": {"b$": {}}}, "may mean 'ab'"),
+        ({"allOf": [A_IS_5, {"patternProperties": {"^a": {"const": 6}}}]}, "may mean 'a'"),
+        ({"allOf": [A_IS_5 | {"additionalProperties": False}, B_FIELDS]}, "additionalProperties at two places"),
+        ({"allOf": [B_FIELDS, {"additionalProperties": {"type": "integer"}}]}, "additionalProperties at two places"),
+        ({"allOf": [{"prefixItems": [{"const": "x"}]}, {"items": {"type": "integer"}}]}, "items at two places"),
         ({"allOf": [{"pattern": "^a$"}, {"pattern": "^b$"}]}, "two different things by pattern"),
         ({"allOf": [{"type": "string"}, {"type": "null"}]}, "No answer can fit"),
         ({"type": "integer", "minimum": 5, "exclusiveMaximum": 6, "exclusiveMinimum": 5}, "No answer can fit"),
@@ -174,6 +203,13 @@ def test_an_object_has_the_fields_that_are_described_or_a_few_simple_ones():
 def test_whether_an_answer_fits():
     assert fits('{"a": 1}', {"required": ["a"]}) and not fits('{"b": 1}', {"required": ["a"]})
     assert not fits('{"a": 1', {}) and fits("1", {"type": "nonsense"})
+
+
+@pytest.mark.parametrize("ref", ["#", "#/nowhere", "http://127.0.0.1:9/schema", "http://[", "nonsense"])
+def test_a_reference_that_leads_nowhere_forbids_nothing_and_fetches_nothing(ref, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *given, **named: pytest.fail("It asked the network."))
+    assert not fits("[" * 9000, {"$ref": ref})
+    assert fits("1", {"$ref": ref}) and fits("1", {"anyOf": [{"$ref": ref}, {"type": "null"}]})
 
 
 @pytest.mark.parametrize(
@@ -229,6 +265,8 @@ AUDITED = {
         "required": ["text"],
         "additionalProperties": {"type": "boolean"},
     },
+    "below 0": {"type": ["integer", "null"], "maximum": -3},
+    "0 at most": {"type": "number", "maximum": 0},
     "texts in lists": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
 }
 
@@ -244,6 +282,16 @@ def test_open_schemas_come_to_an_end_and_fit(route, schema):
         assert answer.finish_reason == "stop", answer.text[:300]
         jsonschema.validate(json.loads(answer.text), schema)
     backend.close()
+
+
+@pytest.mark.parametrize("route", ["onnx", "llama.cpp"])
+def test_what_the_runtime_rejects_is_not_written_freely(route):
+    schema = {"type": "string", "pattern": "^(?>a)b$"}
+    with (
+        closing(connect(route, "pocket-phi-3-mini", mode="offline")) as backend,
+        pytest.raises(BadInput, match="The schema cannot be followed"),
+    ):
+        complete(backend, "Hello!", Options(schema=schema))
 
 
 @pytest.fixture(scope="module")

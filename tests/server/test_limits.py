@@ -101,7 +101,7 @@ def test_an_option_of_openais_or_azures_that_makes_no_sense_is_refused(served, p
         body = {"model": MODEL, "messages": ASKED, "prompt": "x", name: odd}
         status, _, answer = ask(served, "POST", path, body)
         assert status == 400, (odd, answer)
-        assert name.removeprefix("top_") in told(path, answer)
+        assert told(path, answer).startswith("n: ") if name == "n" else name in told(path, answer)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_options_that_make_sense_are_taken(served, options):
 
 
 def test_an_option_that_nobody_knows_is_said_where_a_model_is_made(served):
-    with pytest.raises(ollama.ResponseError, match="knows no 'num_elephants'"):
+    with pytest.raises(ollama.ResponseError, match=r"^parameters\.num_elephants: extra inputs are not permitted"):
         ollama.Client(served.url).create("odd", from_=MODEL, parameters={"num_elephants": 3})
 
 
@@ -153,6 +153,23 @@ def test_what_is_too_much_or_says_too_little_is_refused(served, path, body, said
     status, _, answer = ask(served, "POST", path, {"model": MODEL, "stream": False} | body)
     assert status == 400 and said in told(path, answer)
     assert "\n" not in told(path, answer)
+
+
+@pytest.mark.parametrize(
+    ("system", "said"),
+    [
+        (b"\xed\xa0\x80", "not JSON: invalid unicode code point"),  # half a character again, not escaped
+        (b"\xff", "not JSON: invalid unicode code point"),
+        (b"\\udc00\\ud800", "half a character"),
+        (b"\\ud800" * 3, "half a character"),
+    ],
+)
+def test_what_is_no_text_is_not_kept(served, system, said):
+    """Once kept, it would break every later answer that tells of it."""
+    body = b'{"model": "half", "from": "%s", "stream": false, "system": "%s"}' % (MODEL.encode(), system)
+    status, _, answer = ask(served, "POST", "/api/create", body)
+    assert status == 400 and said in told("/api/create", answer)
+    assert ask(served, "POST", "/api/show", {"model": "half"})[0] == 404
 
 
 def test_a_body_of_many_small_parts_is_refused_before_it_takes_memory(served):

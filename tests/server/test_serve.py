@@ -18,6 +18,7 @@ from azure.core.credentials import AzureKeyCredential
 
 from utils import catalog, pocket, server
 from utils.cli import main
+from utils.errors import BadInput
 from utils.pocket import export
 
 MODEL = "pocket-phi-3-mini"
@@ -157,13 +158,27 @@ def test_a_port_that_is_taken_is_said():
         (("--model", "no-such-folder"), "no-such-folder is neither a model of the catalogue"),
         (("--model", "phi-3.5-mini"), "Download it with `python -m utils fetch phi-3.5-mini --for onnx`"),
         (("--route", "nim"), "runs its models on onnx, transformers"),
-        (("--slots", "0"), "slots is 0, but it must be 1 or more"),
+        (("--slots", "0"), "slots is 0, but it must be a whole number, 1 or more"),
+        (("--memory", "nan"), "memory is nan, but it must be a number of gigabytes above 0"),
     ],
 )
 def test_what_cannot_be_served_is_said(capsys, arguments, said):
     assert main(["serve", *arguments]) == 1
     told = capsys.readouterr().err
     assert said in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"slots": slots} for slots in ("4", 2.5, True, None)),
+        *({"memory": gb} for gb in ("4", True, -1, float("inf"))),
+    ],
+)
+def test_what_is_no_number_is_said(given):
+    ((name, value),) = given.items()
+    with pytest.raises(BadInput, match=rf"^{name} is {re.escape(repr(value))}, but it must be a "):
+        server.start(**given)
 
 
 def test_a_real_model_that_was_fetched_is_served_in_its_own_format(tmp_path, monkeypatch):

@@ -50,6 +50,27 @@ def test_each_exchange_stands_in_the_template_and_the_last_waits_for_its_answer(
     assert conversation(template, talk) == "S:short U:one A:1.U:two A:"
 
 
+def test_several_messages_of_one_role_are_one():
+    template = "{{ .System }}|{{ .Prompt }}|{{ .Response }}"
+    talk = [
+        ("system", "a"),
+        ("system", "b"),
+        ("user", "c"),
+        ("user", ""),
+        ("user", "d"),
+        ("assistant", "e"),
+        ("user", "f"),
+    ]
+    made = conversation(template, [{"role": role, "content": content} for role, content in talk])
+    assert made == "a\n\nb|c\n\nd|e|f|"
+
+
+def test_nothing_in_a_text_or_a_template_takes_the_place_of_the_answer():
+    parts = [{"type": "text", "text": "t\0u"}]
+    for content in ("t\0u", parts):
+        assert conversation("{{ .Prompt }}\0, {{ .Response }}.", [{"role": "user", "content": content}]) == "tu, "
+
+
 @pytest.mark.parametrize(
     "template", ["{{" + " " * 19_000, "{{" * 9_000, "{{- if .Prompt -}}" * 1_000, " " * 19_000 + "{{-"]
 )

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from utils import catalog
@@ -91,11 +91,22 @@ def _course_server() -> Server:
     return server.start()
 
 
+def closed(route: Route) -> Literal["retired", "no endpoint", "no key"] | None:
+    """Why this route cannot be asked, as far as one knows without asking; None when it can be. Raises KeyProblem."""
+    own = own_endpoint(route)
+    if route.status == "retired" and not own:
+        return "retired"
+    if route.endpoint is None and not own:
+        return "no endpoint"
+    return "no key" if lacks_key(route) else None
+
+
 def _live(route: Route, name: str) -> Address:
-    row, url, key = _row(route, name), endpoint(route), key_of(route)
-    if route.status == "retired" and not own_endpoint(route):
+    row, key, why = _row(route, name), key_of(route), closed(route)
+    if why == "retired":
         raise Retired(f"{route.title} has been switched off. {route.instead}")
-    if lacks_key(route):
+    url = endpoint(route)
+    if why == "no key":
         raise KeyProblem(
             f"{route.title} needs a key: set {route.key_variable} (in the environment or in the file .env), "
             "or use mode 'offline' to be answered by a pocket model."
@@ -182,9 +193,14 @@ def normal(given: str, name: str, port: int | None = None) -> str:
     return urlunsplit((parts.scheme, f"{shown}:{chosen}" if chosen else shown, path, "", ""))
 
 
+def openai_base(url: str) -> str:
+    """Where the paths of OpenAI's wire format begin: behind /v1, unless the address has a path of its own."""
+    return url if urlsplit(url).path else f"{url}/v1"
+
+
 def _answers(route: Route, name: str, row: Model | None) -> bool:
-    """Whether the real service could be asked now: a key where it needs one, an open door, and the model behind it."""
-    if lacks_key(route) or (not own_endpoint(route) and (route.endpoint is None or route.status == "retired")):
+    """Whether the real service could be asked now: nothing known against it, an open door, and the model behind it."""
+    if closed(route):
         return False
     url = endpoint(route)
     if not reachable(url):
@@ -192,12 +208,16 @@ def _answers(route: Route, name: str, row: Model | None) -> bool:
     return route.name != "ollama" or (row.ids["ollama"] if row else name) in (ollama_models(url) or ())
 
 
-def ollama_models(url: str, wait: float = probe.WAIT) -> set[str] | None:
-    """What an Ollama server has pulled, with and without ":latest"; None where something else answers. Raises
-    KeyProblem."""
-    answer = probe.get(f"{url}/api/tags", key_of(catalog.load().routes["ollama"]), wait)
+def ollama_models(url: str) -> set[str] | None:
+    """What an Ollama server has pulled; None where something else answers. Raises KeyProblem."""
+    answer = probe.get(f"{url}/api/tags", key_of(catalog.load().routes["ollama"]))
+    return ollama_names(answer.body) if answer and answer.status == 200 else None
+
+
+def ollama_names(listing: bytes) -> set[str] | None:
+    """The models that Ollama's list names, with and without ":latest"; None for what is no such list."""
     try:
-        names = {str(row["name"]) for row in json.loads(answer.body)["models"]} if answer else None
+        names = {str(row["name"]) for row in json.loads(listing)["models"]}
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return names and names | {name.removesuffix(":latest") for name in names}
+    return names | {name.removesuffix(":latest") for name in names}

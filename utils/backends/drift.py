@@ -28,7 +28,7 @@ def check() -> Iterator[tuple[str, str, str]]:
 
 def _by_service(route: Route) -> Callable[[str], bool]:
     """Whether the service lists an id. Raises BackendError."""
-    if route.status == "retired" and not address.own_endpoint(route):
+    if address.closed(route) == "retired":
         raise BackendError(f"switched off. {route.instead}")
     backend = cast(HostedBackend, connect(route.name, mode="live"))
     if not backend.lists:

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 from utils import catalog
 from utils.backends.address import plain
@@ -106,9 +107,9 @@ def prepare() -> None:
     if token := catalog.variable("HF_TOKEN"):  # it may stand in .env
         os.environ["HF_TOKEN"] = plain(token, "HF_TOKEN")
     host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or ""
-    spared = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
-    if is_loopback(host) and host not in spared:  # a proxy has no business between this machine and itself
-        os.environ["no_proxy"] = ",".join(filter(None, [*spared, host]))
+    if is_loopback(host) and not proxy_bypass(host):  # a proxy has no business between this machine and itself
+        spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = f"{spared},{host}" if spared else host
 
 
 def parts(known: str) -> tuple[str, str]:
@@ -136,7 +137,7 @@ def _download_large(repo: str, name: str, commit: str, pointer: Path) -> None:
     from filelock import FileLock
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented there, but not marked
 
     constants.DOWNLOAD_CHUNK_SIZE = PIECE
     url = hf_hub_url(repo, name, revision=commit)

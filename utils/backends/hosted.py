@@ -150,8 +150,9 @@ def _begun(chunks: Chunks, watch: Watch) -> Chunks:
 
     def begin() -> Chunk | None:
         chunk = next(chunks, None)
-        if watch.late:  # nobody waits for it any more
+        if watch.late:  # nobody waits for it any more, or only for what comes in time
             chunks.close()
+            return None
         return chunk
 
     first = in_time(begin, watch.left, watch.hang_up)

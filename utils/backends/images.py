@@ -35,10 +35,12 @@ def read(image: Any) -> bytes:
 
 def opened(data: bytes) -> Any:
     """The picture as Pillow has it, in RGB; what is transparent becomes white. Raises BadInput."""
-    from PIL import Image  # here: services are sent the file as it is
+    from PIL import Image, UnidentifiedImageError  # here: services are sent the file as it is
 
     try:
         picture = Image.open(BytesIO(data)).convert("RGBA")
+    except UnidentifiedImageError:  # whose own words hold the bytes' place in memory
+        raise BadInput("This is no picture that can be read. Use PNG, JPEG, GIF, WebP or BMP.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(f"The picture cannot be opened: {str(error)[:100] or type(error).__name__}.") from None
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

@@ -17,7 +17,6 @@ from typing import Any, cast
 from urllib.parse import urlparse
 
 import gguf
-import jsonschema
 import xllamacpp
 
 from utils.backends import gguf_tokens, images
@@ -55,6 +54,7 @@ class LlamaCppBackend(LocalBackend):
             self._after = self._tokens("a")[-1]
             self._pieces: dict[int, str] = {}
             self._bytes: dict[int, bytes] | None = None  # what each token is, read when needed
+            self._good: dict[str, Any] = {}  # the last schema that it was seen to follow
             # A first token warms up, and proves that the server has begun: one that is closed before it does hangs.
             self._ask("/completion", prompt=[0], n_predict=1)
         except (RuntimeError, OSError, ValueError, LookupError) as error:
@@ -119,8 +119,7 @@ class LlamaCppBackend(LocalBackend):
         if not options.greedy:
             asked |= {"temperature": options.temperature, "top_p": options.top_p, "samplers": ["temperature", "top_p"]}
         if options.schema is not None:
-            _check(options.schema)
-            asked["json_schema"] = narrowed(options.schema)
+            asked["json_schema"] = self._followed(narrowed(options.schema))
         if logprobs is not None:
             asked["n_probs"] = 1
         connection, answer = self._open("/completion", asked | {"stream": True, "return_tokens": True})
@@ -144,6 +143,18 @@ class LlamaCppBackend(LocalBackend):
             raise BackendError(f"llama.cpp could not go on: {str(error)[:200]}") from None
         finally:
             connection.close()  # before the end this makes the server stop
+
+    def _followed(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema. Raises BadInput for one that llguidance rejects: llama.cpp would write freely, and not say so.
+
+        It is asked for nothing but an "a", which no JSON begins with: whoever gets it is not held to a grammar."""
+        if schema != self._good:
+            only = {"temperature": 0.0, "samplers": ["temperature"], "logit_bias": [[self._after, 1000.0]]}
+            found = self._ask("/completion", prompt=[0], n_predict=1, return_tokens=True, json_schema=schema, **only)
+            if found["tokens"] == [self._after]:
+                raise BadInput("The schema cannot be followed by llama.cpp. Use a simpler one, above all its patterns.")
+            self._good = schema
+        return schema
 
     def _told(self, event: dict[str, Any], ids: list[int], made: int, options: Options) -> list[int]:
         """The tokens since the event before, `made` in number until then, `ids` with the prompt.
@@ -216,14 +227,6 @@ def _facts(file: Path) -> tuple[int, frozenset[int]]:
     context = fields[f"{fields['general.architecture'].contents()}.context_length"].contents()
     ends = [fields.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")]
     return int(context), frozenset(int(end.contents()) for end in ends if end)
-
-
-def _check(schema: dict[str, Any]) -> None:
-    """llama.cpp follows a schema that makes no sense by writing anything."""
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise BadInput(f"The schema cannot be followed: {error.message[:200]}") from None
 
 
 def _parameters(file: Path, eyes: Path | None, key: str, context: int, slots: int) -> Any:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 
-from utils.backends.address import Address
+from utils.backends.address import Address, openai_base
 from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
@@ -21,7 +20,7 @@ class OpenAIBackend(HostedBackend):
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        url = address.url if urlsplit(address.url).path else f"{address.url}/v1"
+        url = openai_base(address.url)
         self._hook = Hook()
         self._http = openai.DefaultHttpxClient(
             follow_redirects=False,

@@ -51,15 +51,20 @@ def narrowed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def fits(text: str, schema: dict[str, Any]) -> bool:
-    """Whether `text` is JSON that follows the schema; a schema that is itself wrong forbids nothing."""
+    """Whether `text` is JSON that follows the schema; one that is wrong or cannot be followed forbids nothing."""
     import jsonschema  # here: only an answer to a schema needs it
+    import referencing
 
     try:
-        jsonschema.validate(json.loads(text), schema)
-    except (ValueError, jsonschema.ValidationError):
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return False
-    except jsonschema.SchemaError:  # the server took it, whatever it means by it
-        pass
+    try:
+        jsonschema.validate(value, schema, registry=referencing.Registry())  # which fetches nothing
+    except jsonschema.ValidationError:
+        return False
+    except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, RecursionError, ValueError):
+        pass  # the server took it, whatever it means by it
     return True
 
 
@@ -130,7 +135,7 @@ def _named(part: dict[str, Any], lists: int) -> dict[str, Any]:
 def _others(part: dict[str, Any], too_few: bool, lists: int) -> dict[str, Any]:
     """The other fields, by a pattern for their names; llguidance does not hold it against those with a name."""
     patterns, more = part.get("patternProperties", {}), part.get("additionalProperties", True)
-    check_apart(list(patterns))
+    check_apart(patterns, part.get("properties", ()))
     patterns = {ending(name): value for name, value in patterns.items()}
     if not patterns and isinstance(more, dict) and more:
         patterns = {KEY: more}
@@ -172,6 +177,8 @@ def _numbers(part: dict[str, Any], _: int, step: float = 1) -> dict[str, Any] | 
     made = {"minimum": min(0, high, below) - LARGEST if low == -inf else low}
     made |= {"maximum": max(0, low, above) + LARGEST if high == inf else high}
     apart = part.get("multipleOf", step)
+    if (apart != 1 or "multipleOf" in part) and (made["maximum"] < 0 or below <= 0):  # llguidance would write nothing
+        raise BadInput("Only whole numbers can be below 0 throughout here: use the type integer, without multipleOf.")
     first = ceil(max(made["minimum"], above) / apart) * apart
     first += apart if first == above else 0
     if first > made["maximum"] or first >= below:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from utils.errors import BadInput
@@ -33,11 +33,17 @@ def ending(pattern: str, least: int = 0) -> str:
     return f"^{'' if begins else around}(?:{''.join(inner)}){'' if ends else around}$"
 
 
-def check_apart(patterns: list[str]) -> None:
-    """Raises BadInput for patterns that may mean the same text."""
+def check_apart(patterns: Iterable[str], names: Iterable[str]) -> None:
+    """Raises BadInput for patterns that may mean the same text, or one of the names. They are compared by how they
+    begin: a pattern tried on a name might take for ever."""
     starts = [found[1] if (found := START.fullmatch(pattern)) else "" for pattern in patterns]
     if any(later.startswith(first) for first, later in pairwise(sorted(starts))):
         raise BadInput("The schema's patternProperties may mean the same field. Begin each in its own way: ^a_, ^b_.")
+    for name in names:
+        if name.startswith(tuple(starts)):
+            raise BadInput(
+                f"A pattern of the schema may mean {name!r:.60}, a field that it describes. Begin it otherwise: ^x_."
+            )
 
 
 def _finite(piece: re.Match[str], most: int) -> str:

@@ -22,12 +22,14 @@ LEAST = {"minLength": 1000, "minItems": 100, "minProperties": 100}  # the most t
 LARGE, MULTIPLE = 10**15, 1e-9  # numbers beyond these no runtime here counts with
 BEYOND = (  # keywords that no runtime here decodes with
     *("not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "unevaluatedItems"),
-    *("unevaluatedProperties", "dependentRequired", "dependentSchemas", "dependencies", "$dynamicRef", "$recursiveRef"),
+    *("unevaluatedProperties", "dependentRequired", "dependentSchemas", "dependencies", "additionalItems"),
+    *("$dynamicRef", "$recursiveRef"),
 )
 NOTES = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}
 NOTES |= {"$schema", "$id", "$comment", "$defs", "definitions"}
 MAPS = ("properties", "patternProperties")  # keywords that hold schemas by name
 ONE = ("items", "additionalProperties")  # and one schema
+REST = {"patternProperties": "additionalProperties", "prefixItems": "items"}  # what says something of all but those
 KINDS = ("null", "boolean", "integer", "number", "string", "array", "object")
 
 
@@ -43,13 +45,10 @@ def plain(schema: dict[str, Any]) -> Any:
 def _check(schema: dict[str, Any]) -> None:
     import jsonschema  # here: only an answer to a schema needs it
 
-    if any(count > PARTS or depth > DEPTH for count, depth in enumerate(_depths(schema))):
+    if any(count > PARTS or depth > DEPTH for count, (_, depth) in enumerate(_nodes(schema))):
         raise BadInput("The schema is too large or too deep. Ask for less at a time.")
     try:
-        if not isinstance(schema.get("$schema", ""), str):
-            raise BadInput("The schema's $schema is not a text. Leave it out.")
-        newest = jsonschema.Draft202012Validator
-        jsonschema.validators.validator_for(schema, default=newest).check_schema(schema)
+        jsonschema.Draft202012Validator.check_schema(schema)  # whatever $schema says: it is read as the newest here
     except jsonschema.SchemaError as error:
         where = "/".join(map(str, error.absolute_path))
         raise BadInput(f"The schema is wrong{where and ' at ' + where:.80}: {error.message:.200}.") from None
@@ -57,12 +56,12 @@ def _check(schema: dict[str, Any]) -> None:
         raise BadInput("A pattern of the schema is too large to be followed. Use a simpler one.") from None
 
 
-def _depths(schema: Any) -> Iterator[int]:
-    """How deep each part lies; without recursion, as nothing is checked yet."""
+def _nodes(schema: Any) -> Iterator[tuple[Any, int]]:
+    """Each part, and how deep it lies; without recursion, as nothing is checked yet."""
     waiting = [(schema, 0)]
     while waiting:
         node, depth = waiting.pop()
-        yield depth
+        yield node, depth
         inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         waiting += [(part, depth + 1) for part in inner]
 
@@ -96,10 +95,8 @@ class _Writer:
             if name in own:
                 own[name] = {key: self.write(part, open_) for key, part in own[name].items()}
         for name in ONE:
-            if name in own and not isinstance(own[name], list):
+            if name in own:
                 own[name] = self.write(own[name], open_)
-        if isinstance(own.get("items"), list):  # as older schemas write it
-            own["prefixItems"] = own.pop("items")
         if "prefixItems" in own:
             own["prefixItems"] = [self.write(part, open_) for part in own["prefixItems"]]
         return own
@@ -136,6 +133,9 @@ def _possible(node: dict[str, Any]) -> None:
     for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
         if not MULTIPLE <= abs(node.get(name) or 1) <= LARGE:
             raise BadInput(f"{name} is {node[name]!r:.20}, which is too large or too small. Leave it out.")
+    for value, _ in _nodes([node.get("const"), node.get("enum")]):
+        if isinstance(value, int | float) and abs(value) > LARGE:  # one of them, -2**63, even ends the process
+            raise BadInput(f"The value {value!r:.20} is too large a number to be written exactly. Make it a string.")
     if len(node.get("pattern", "")) > LONGEST_PATTERN:
         raise BadInput(f"A pattern of the schema is longer than {LONGEST_PATTERN} characters. Use a shorter one.")
 
@@ -201,6 +201,7 @@ def _merged(one: Any, other: Any) -> Any:
     for part, rest in ((one, other), (other, one)):
         if _many(part):
             return _alternatives("anyOf", [_merged(branch, rest) for branch in part["anyOf"]])
+        _together(part, rest)
     made = one | other
     for name in one.keys() & other.keys():
         if one[name] != other[name]:
@@ -209,6 +210,13 @@ def _merged(one: Any, other: Any) -> Any:
         ordered = sorted(names, key=[*one.get("properties", ()), *other.get("properties", ())].index)
         made["properties"] = {name: _merged(_field(one, name), _field(other, name)) for name in ordered}
     return False if made.get("type") == [] or made.get("enum") == [] else made
+
+
+def _together(part: dict[str, Any], rest: dict[str, Any]) -> None:
+    """Raises BadInput where `rest` says of all fields or items what would be lost on those that `part` describes."""
+    for some, others in REST.items():
+        if some in part and some not in rest and rest.get(others, True) not in (True, {}):
+            raise BadInput(f"The schema has {some} and {others} at two places for one value. Write it once.")
 
 
 def _field(part: dict[str, Any], name: str) -> Any:

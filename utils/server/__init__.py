@@ -27,6 +27,7 @@ from utils.server import patience
 from utils.server.app import LOOPBACK, make
 from utils.server.engine import Engine
 from utils.server.job import Runtime
+from utils.values import count, finite
 
 GRACE_S = 2.0  # for the answers in progress when the server is told to end; the rest of them then gets an error
 SLOTS = 64  # answers at a time for each model: as many as a class sends at once take turns, token by token
@@ -93,7 +94,7 @@ def serve(
 
     Raises BadInput.
     """
-    here = host in ("127.0.0.1", "localhost", "::1")
+    here = host in LOOPBACK
     made_up = not here and not key
     key = secrets.token_urlsafe(12) if made_up else key
     engine = _engine(model, route, slots, memory)
@@ -118,10 +119,9 @@ def _engine(model: str | os.PathLike[str] | None, route: str, slots: int, memory
     routes = [row.name for row in catalog.load().routes.values() if not row.hosted]
     if route not in routes:
         raise BadInput(f"The course server runs its models on {', '.join(routes)}, not on {route!r}.")
-    if slots < 1:
-        raise BadInput(f"slots is {slots}, but it must be 1 or more.")
-    if memory is not None and not memory > 0:
-        raise BadInput(f"memory is {memory}, but it must be a number of gigabytes above 0.")
+    slots = count("slots", slots)
+    if memory is not None and not (finite(memory) and memory > 0):
+        raise BadInput(f"memory is {memory!r:.80}, but it must be a number of gigabytes above 0.")
     names, folder = _offered(None if model is None else os.fspath(model), catalog.load().routes[route])
 
     def load(name: str) -> Runtime:

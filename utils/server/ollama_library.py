@@ -21,9 +21,9 @@ from utils.pocket import weights
 from utils.server.engine import Engine
 from utils.server.library import Entry
 from utils.server.ollama import now
-from utils.server.ollama_requests import Settings, named, settings
+from utils.server.ollama_requests import Parameters, named, settings
 from utils.server.template import conversation
-from utils.server.wire import Body, checked, options, read
+from utils.server.wire import Body, options, read
 
 VERSION = "0.0.0-pocket-phi"
 PIECE = 1_000_000  # bytes that are read between two lines of progress
@@ -51,7 +51,7 @@ class Create(Named):
     from_: str = ""
     system: str | None = None
     template: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Parameters | None = None
     files: dict[str, str] | None = None
     adapters: dict[str, str] | None = None
     quantize: str | None = None
@@ -182,13 +182,10 @@ async def create(request: Request) -> Response:
         raise BadInput("from: field required. It names the model that the new one is made of.")
     if body.template:
         conversation(body.template, [{"role": "user", "content": "x"}])  # an error is better said now than when asked
-    if unknown := [name for name in body.parameters or () if name not in Settings.model_fields]:
-        raise BadInput(f"parameters: the course server knows no {unknown[0]!r:.40}.")
-    parameters = checked(Settings, body.parameters or {})
-    given = settings(parameters)
+    given = settings(body.parameters)
     options(given, {})  # as above
     said: dict[str, Any] = {"system": body.system, "template": body.template}
-    said["parameters"] = parameters.model_dump(exclude_none=True)
+    said["parameters"] = body.parameters.model_dump(exclude_none=True) if body.parameters else {}
     engine.library.make(body.which, body.from_, **said, **given)
     return await _lines(body.stream, _said("using existing layer", "writing manifest", "success"))
 

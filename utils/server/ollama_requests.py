@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from utils.errors import BadInput, Unsupported
+from utils.errors import BadInput
 from utils.server.engine import Engine
 from utils.server.job import Job
 from utils.server.wire import MESSAGES, Body, Seed, Share, Temperature, Tokens, options, refuse
@@ -29,7 +29,7 @@ class Turn(Body):
 
 
 class Settings(Body):
-    """Options, or a Modelfile's parameters. Those that only shade an answer are checked and change nothing."""
+    """Options. Those that only shade an answer are checked and change nothing."""
 
     num_predict: Annotated[int, Field(ge=-2, le=1_000_000)] | None = None  # below 0: as long as the model likes
     temperature: Temperature | None = None
@@ -49,6 +49,12 @@ class Settings(Body):
     mirostat_tau: Annotated[float, Field(ge=0, le=100)] | None = None
 
 
+class Parameters(Settings):
+    """A Modelfile's: one that is misspelt is better said when the model is made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Asked(Body):
     """What requests for text have in common."""
 
@@ -63,13 +69,11 @@ class Asked(Body):
 
     def job(self, engine: Engine, **what: Any) -> Job:
         """The same for the engine. Raises BadInput."""
-        refuse(self, "tools")
+        refuse(self, "tools", "top_logprobs")
         entry = engine.library.find(named(self.model))
         schema = {"type": "object"} if self.format == "json" else self.format or None
         if isinstance(schema, str):
             raise BadInput('format: "json" or a JSON schema.')
-        if self.top_logprobs:
-            raise Unsupported("The course server gives no top_logprobs, only those of the tokens themselves.")
         given = {**settings(self.options), "schema": schema, "logprobs": bool(self.logprobs)}
         chosen = options(given, entry.settings, temperature=0.8)
         return Job(entry=entry, options=chosen, stream=self.stream, **what)

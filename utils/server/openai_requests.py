@@ -50,7 +50,7 @@ class Asked(Body):
     top_p: Share | None = None
     seed: Seed | None = None
     stop: str | list[str] | None = None
-    n: int | None = None
+    n: Annotated[int, Field(ge=1, le=CHOICES)] | None = None
     logprobs: bool | Annotated[int, Field(ge=0, le=20)] | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     frequency_penalty: Penalty | None = None
@@ -64,11 +64,7 @@ class Asked(Body):
 
     def job(self, engine: Engine, *, usage: bool | None = None, **what: Any) -> Job:
         """The same for the engine. `usage`: whether a stream ends with counts, whatever was asked. Raises BadInput."""
-        refuse(self, "functions", "suffix", *["tools"] * (self.tool_choice != "none"))
-        if self.top_logprobs:
-            raise BadInput("The course server gives no top_logprobs, only those of the tokens themselves.")
-        if not 1 <= self.choices <= CHOICES:
-            raise BadInput(f"n must be a whole number from 1 to {CHOICES}.")
+        refuse(self, "functions", "suffix", "top_logprobs", *["tools"] * (self.tool_choice != "none"))
         entry = engine.library.find(self.model)
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         given = {name: getattr(self, name) for name in ("temperature", "top_p", "seed", "stop")}

@@ -12,7 +12,7 @@ from utils.core import Message
 from utils.errors import BadInput, TooLong, Unsupported
 
 LONGEST, PROMPT = 20_000, 20_000_000  # characters of a template, and of what it makes
-CUT = "\0"  # no prompt has it: where an answer begins
+CUT = "\0"  # where an answer begins: it is taken out of all that is given
 
 
 def conversation(template: str, messages: Sequence[Message]) -> str:
@@ -20,17 +20,26 @@ def conversation(template: str, messages: Sequence[Message]) -> str:
 
     Raises BadInput or TooLong.
     """
-    text, system, prompt = "", "", ""
+    text, told, template = "", _told(), template.replace(CUT, "")
     for message in messages:
         content = _text(message)
         if message["role"] == "assistant":
-            text += render(template, {"System": system, "Prompt": prompt, "Response": content})
-            system = prompt = ""
+            text += _exchange(template, told, content)
+            told = _told()
             _check(len(text))
-        else:
-            system, prompt = (content, prompt) if message["role"] == "system" else (system, content)
-    last = render(template, {"System": system, "Prompt": prompt, "Response": CUT})
-    return text + last.partition(CUT)[0]
+        elif content:
+            told["System" if message["role"] == "system" else "Prompt"].append(content)
+    return text + _exchange(template, told, CUT).partition(CUT)[0]
+
+
+def _told() -> dict[str, list[str]]:
+    return {"System": [], "Prompt": []}
+
+
+def _exchange(template: str, told: Mapping[str, list[str]], response: str) -> str:
+    """Several messages of a role in a row are one, as in Ollama."""
+    values = {name: "\n\n".join(texts) for name, texts in told.items()}
+    return render(template, {**values, "Response": response})
 
 
 def render(template: str, values: Mapping[str, str]) -> str:
@@ -85,8 +94,8 @@ def _value(name: str, values: Mapping[str, str]) -> str:
 
 def _text(message: Message) -> str:
     content = message["content"]
-    if isinstance(content, str):
-        return content
-    if any(part["type"] == "image" for part in content):
-        raise Unsupported("A model with a template of its own cannot look at pictures here. Send text only.")
-    return "".join(part.get("text", "") for part in content)
+    if not isinstance(content, str):
+        if any(part["type"] == "image" for part in content):
+            raise Unsupported("A model with a template of its own cannot look at pictures here. Send text only.")
+        content = "".join(part.get("text", "") for part in content)
+    return content.replace(CUT, "")

@@ -6,12 +6,12 @@ A format brings its own field names and the shapes of its answers and errors.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -64,44 +64,33 @@ Wanted = TypeVar("Wanted", bound=Body)
 
 
 class Refused(BackendError):
-    """A request that no address takes, with the HTTP status that says so."""
+    """A request that is not even looked into, with the HTTP status that says so."""
 
     def __init__(self, what: str, code: int) -> None:
         super().__init__(what)
         self.code = code
 
 
-class TooLarge(BadInput):
-    """The body is longer than BODY_BYTES."""
-
-
 async def read(request: Request, wanted: type[Wanted]) -> Wanted:
-    """The body, checked. Raises BadInput."""
+    """The body, checked. Raises BadInput or Refused."""
     data = bytearray()
     try:
         async for piece in request.stream():
             data += piece
             if len(data) > BODY_BYTES:
-                raise TooLarge(f"The request is larger than {BODY_BYTES // 1_000_000} MB.")
+                raise Refused(f"The request is larger than {BODY_BYTES // 1_000_000} MB.", 413)
     except ClientDisconnect:
         raise BadInput("The client left before its request was complete.") from None
     if complete := getattr(request.state, "complete", None):
         complete.set()
     if data.count(b",") > COMMAS:
-        raise TooLarge(f"The request has more than {COMMAS:,} parts. Send fewer at a time.")
+        raise Refused(f"The request has more than {COMMAS:,} parts. Send fewer at a time.", 413)
     try:
-        found = json.loads(bytes(data), parse_constant=_no_constant)
-        if b"\\ud" in data.lower():
-            json.dumps(found, ensure_ascii=False).encode()  # half a character, which no text may have
-    except UnicodeEncodeError:
-        raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
-    except (ValueError, RecursionError):
-        raise BadInput("The request's body is not JSON.") from None
-    return checked(wanted, found)
-
-
-def checked(wanted: type[Wanted], found: Any) -> Wanted:
-    """Raises BadInput."""
+        found = from_json(data, allow_inf_nan=False)  # whole characters only, and 200 levels at most
+    except ValueError as error:
+        if "hex escape" in str(error):
+            raise BadInput("The request holds half a character (a lone surrogate). Remove it.") from None
+        raise BadInput(f"The request's body is not JSON: {error}.") from None
     try:
         return wanted.model_validate(found)
     except ValidationError as error:
@@ -110,16 +99,10 @@ def checked(wanted: type[Wanted], found: Any) -> Wanted:
         raise BadInput(f"{where:.80}: {what[0].lower()}{what[1:]}.") from None
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(name)  # NaN and Infinity are no JSON
-
-
 def status(error: BackendError) -> int:
     """The HTTP status that says what went wrong."""
     if isinstance(error, Refused):
         return error.code
-    if isinstance(error, TooLarge):
-        return 413
     return next((number for kind, number in STATUS.items() if isinstance(error, kind)), 500)
 
 
@@ -129,7 +112,7 @@ def said(error: BackendError) -> str:
 
 
 def refuse(body: Body, *names: str) -> None:
-    """Raises Unsupported for a field that asks for what the pocket models were not trained to do."""
+    """Raises Unsupported for a field that asks for what the course server or its models cannot do."""
     for name in names:
         if getattr(body, name):
             raise Unsupported(f"{name}: the course server cannot do this. Leave it out.")
