@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from azure.ai.inference.models import AssistantMessage, SystemMessage, UserMessage
 
 from utils import progress
 from utils.checks import Verdict, check, exercise, find, reset
 from utils.core import Completion
+from utils.exercises.cloud import CONVERSATION
 from utils.exercises.family import PROMPT
 
 LESSONS = Path(__file__).parent.parent / "lessons"
@@ -25,6 +27,9 @@ def said(text, tokens=5, finish_reason="length"):
     return Completion("test", "test-model", "pocket", text, (0.1,), tokens, 9, finish_reason)
 
 
+TALK = [{"role": role, "content": text} for role, text in CONVERSATION]
+AZURE = {"system": SystemMessage, "user": UserMessage, "assistant": AssistantMessage}
+STATUS = {400: "mend", 401: "mend", 404: "mend", 410: "move", 429: "wait", 503: "wait"}
 RIGHT = {
     "start.forty_two": [said("17 + 25 = 42."), said("42"), said("The total is 42 francs, not 43.")],
     "start.five_tokens": [said("A small model is a"), said("", tokens=5)],
@@ -45,6 +50,15 @@ RIGHT = {
     "family.attention": [37_748_736, 37.7e6],
     "family.template": [PROMPT],
     "family.cache": [51.54, 48.0, 51.5],
+    "cloud.conversation": [
+        TALK,
+        [AZURE[role](content=text) for role, text in CONVERSATION],
+    ],
+    "cloud.tokens": [4700, 4700.0],
+    "cloud.statuses": [
+        STATUS,
+        {"400": "Mend", "401": "mend ", "404": "MEND", "410": "move", "429": "wait", "503": "wait", "500": "wait"},
+    ],
 }
 WRONG = {
     "start.forty_two": [
@@ -157,6 +171,36 @@ WRONG = {
         (51_539_607_552, "These are bytes"),
         (7, "7 GB is not it"),
         (None, "of type NoneType"),
+    ],
+    "cloud.conversation": [
+        ("And dinner?", "of type str"),
+        (["And dinner?"], "has a role and a content"),
+        ([{"role": "bot", "content": "Hi"}], "no role 'bot'"),
+        (TALK[1:], "The system prompt is missing"),
+        ([*TALK[1:], TALK[0]], "comes first"),
+        ([TALK[0], TALK[1], TALK[3]], "own answer is missing"),
+        (TALK[:3], "the guest's"),
+        ([TALK[0], TALK[1], TALK[2], TALK[2], TALK[3]], "here are 5"),
+        ([TALK[0], TALK[2], TALK[1], TALK[3]], "Message 2 is by the user, not by the assistant"),
+        ([*TALK[:3], {"role": "user", "content": "And lunch?"}], "Message 4 should say 'And dinner?'"),
+    ],
+    "cloud.tokens": [
+        (200, "the questions alone"),
+        (1000, "the whole chat"),
+        (4500, "own question is missing"),
+        (5500, "written, not read"),
+        (800, "that are written"),
+        (920, "the last request alone"),
+        (4800, "is not it"),
+        ("4700", "of type str"),
+    ],
+    "cloud.statuses": [
+        ("mend", "of type str"),
+        ({400: "mend"}, "There is no word for 401"),
+        (STATUS | {410: "repair"}, "'repair' is none of"),
+        (STATUS | {429: "mend"}, "429 is not 'mend'. Nothing is wrong with the request"),
+        (STATUS | {410: "wait"}, "gone for good"),
+        (STATUS | {503: "mend"}, "too busy"),
     ],
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from utils import compare, measure, plots, pocket, server
-    from utils.backends import connect, routes
+    from utils.backends import connect, locate, routes
     from utils.checkup import doctor
     from utils.core import Backend, BackendError, Chunk, Completion, Message, Options, Part, complete
     from utils.widgets import Compare
@@ -28,6 +28,7 @@ _HOMES = {
     "Part": "utils.core",
     "complete": "utils.core",
     "doctor": "utils.checkup",
+    "locate": "utils.backends",
     "routes": "utils.backends",
 }
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "complete",
     "connect",
     "doctor",
+    "locate",
     "measure",
     "plots",
     "pocket",

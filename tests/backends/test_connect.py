@@ -1,10 +1,12 @@
+import os
 import socket
 import sys
 
+import openai
 import pytest
 from loopback import KEYS, VARIABLES, WIRES, FaultServer, answer, head
 
-from utils import Options, catalog, complete, connect, pocket, routes
+from utils import Options, catalog, complete, connect, locate, pocket, routes
 from utils.errors import BadInput, BadModel, NotInstalled
 
 
@@ -66,6 +68,31 @@ def test_a_setting_that_only_some_routes_have():
     backend = connect("ollama", mode="offline", num_ctx=2048, keep_alive="1m")
     assert (backend.num_ctx, backend.keep_alive) == (2048, "1m")
     backend.close()
+
+
+def test_whom_to_ask_is_told_to_those_who_ask_by_themselves(monkeypatch):
+    monkeypatch.setenv("no_proxy", "example.org")
+    place = locate("github-models", mode="offline")
+    assert (place.model, place.id, place.source, place.key) == (
+        "pocket-phi-3-mini",
+        "pocket-phi-3-mini",
+        "pocket",
+        None,
+    )
+    client = openai.OpenAI(base_url=place.openai, api_key="none")
+    assert place.id in [one.id for one in client.models.list()]
+    assert os.environ["no_proxy"] == "example.org,127.0.0.1"  # their clients go straight to this machine, too
+    monkeypatch.setenv("NVIDIA_BASE_URL", f"{place.url}/v1")
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-secret")
+    live = locate("nim", "phi-4-mini", mode="live")
+    assert (live.source, live.id, live.key, live.openai) == (
+        "live", "microsoft/phi-4-mini-instruct", "nvapi-secret", f"{place.url}/v1",
+    )  # fmt: skip
+    assert "secret" not in repr(live)
+    with pytest.raises(BadInput, match=r"^On the route onnx the model runs in this process"):
+        locate("onnx")
+    with pytest.raises(BadInput, match="There is no route 'onix'"):
+        locate("onix")
 
 
 SETUP = "python -m utils setup"

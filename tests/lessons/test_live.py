@@ -1,9 +1,9 @@
 """The cells for the real thing, under its settings: weights in their places, servers at their addresses; nothing there
 at all; and services that say no. What answers here is a pocket model with a real one's name."""
 
-import ast
 import json
 import shutil
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -28,20 +28,14 @@ def live_cells(file):
     return [cell.source for cell in nbformat.read(file, as_version=4).cells if is_live(cell)]
 
 
-ASKING = [file for file in NOTEBOOKS if any(f'"{route}"' in text for text in live_cells(file) for route in VARIABLES)]
-
-
-def names(source, context):
-    """Those that a cell reads (ast.Load) or makes (ast.Store)."""
-    tree = ast.parse(source, mode="exec")
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
-    if context is ast.Store:
-        found |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        aliases = [
-            one for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names
-        ]
-        found |= {(one.asname or one.name).split(".")[0] for one in aliases}
-    return found
+def names(source):
+    """Those of the notebook that a cell reads, and those that it makes."""
+    tables = [symtable.symtable(source, "cell", "exec")]
+    for table in tables:
+        tables += table.get_children()
+    own = set(tables[0].get_symbols())
+    reads = {one.get_name() for table in tables for one in table.get_symbols() if one in own or one.is_global()}
+    return reads, {one.get_name() for one in own if one.is_assigned() or one.is_imported()}
 
 
 def needed(file):
@@ -50,12 +44,16 @@ def needed(file):
     cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
     wanted = set()
     for cell in reversed(cells):
-        made = names(cell.source, ast.Store)
+        reads, made = names(cell.source)
         if is_live(cell) or made & wanted:
             taken.insert(0, cell)
-            wanted |= names(cell.source, ast.Load)
-            wanted -= made
+            wanted = (wanted | reads) - made
     return taken
+
+
+ASKING = [
+    file for file in NOTEBOOKS if any(f'"{route}"' in cell.source for cell in needed(file) for route in VARIABLES)
+]
 
 
 def run(file, change=lambda source: source):

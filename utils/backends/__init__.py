@@ -41,12 +41,9 @@ def connect(
     this route has: `num_ctx` and `keep_alive` on ollama, `device` on transformers and openvino, `slots` on llama.cpp.
     Raises BackendError.
     """
-    routes = catalog.load().routes
-    if not isinstance(route, str) or route not in routes:
-        raise BadInput(f"There is no route {route!r:.80}. {suggest(str(route), list(routes))}")
+    row = _row(route)
     if not isinstance(model, str | os.PathLike | None):
         raise BadInput(f"A model is a name or a folder, not {model!r:.80}.")
-    row = routes[route]
     wanted, chosen = None if model is None else os.fspath(model), mode_of(mode)
     target = _address(row, wanted, chosen) if row.hosted else resolve(row, wanted, chosen)
     try:
@@ -65,6 +62,26 @@ def connect(
             f"The route {route} has no setting {name!r}. {suggest(name, known) if known else 'It has none.'}"
         )
     return cast(Backend, module.load(target, **settings))
+
+
+def locate(route: str, model: str | None = None, *, mode: Mode | None = None) -> Address:
+    """Whom `connect` would ask on a route with a server, for code that asks by itself: `url` and `key`, and `id`, the
+    server's name for the model. Raises BackendError."""
+    row = _row(route)
+    from utils.backends.probe import direct  # here, as in `_address`
+
+    if not row.hosted:
+        raise BadInput(f"On the route {route} the model runs in this process: there is no server to ask.")
+    found = _address(row, model, mode_of(mode))
+    direct(found.url)
+    return found
+
+
+def _row(route: str) -> Route:
+    routes = catalog.load().routes
+    if not isinstance(route, str) or route not in routes:
+        raise BadInput(f"There is no route {route!r:.80}. {suggest(str(route), list(routes))}")
+    return routes[route]
 
 
 def _address(row: Route, wanted: str | None, mode: Mode) -> Address:

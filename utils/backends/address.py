@@ -45,6 +45,11 @@ class Address:
         """Whether the server is on this machine: then no proxy is asked."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
+    @property
+    def openai(self) -> str:
+        """The address that a client with OpenAI's wire format takes."""
+        return openai_base(self.url)
+
 
 def find(route: Route, wanted: str | None, mode: Mode) -> Address:
     """Whom to ask; see `connect`. Raises as `choose`, and KeyProblem or NotRunning."""

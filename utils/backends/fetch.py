@@ -12,12 +12,10 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
 
 from utils import catalog
 from utils.backends.address import plain
-from utils.backends.probe import is_loopback
+from utils.backends.probe import direct
 from utils.backends.target import suggest
 from utils.catalog import Route
 from utils.errors import BackendError, BadInput, BadModel, KeyProblem, NotRunning, UnknownModel
@@ -106,10 +104,7 @@ def prepare() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if token := catalog.variable("HF_TOKEN"):  # it may stand in .env
         os.environ["HF_TOKEN"] = plain(token, "HF_TOKEN")
-    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or ""
-    if is_loopback(host) and not proxy_bypass(host):  # a proxy has no business between this machine and itself
-        spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-        os.environ["no_proxy"] = f"{spared},{host}" if spared else host
+    direct(os.environ.get("HF_ENDPOINT", ""))
 
 
 def parts(known: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 
-from utils.backends.address import Address, openai_base
+from utils.backends.address import Address
 from utils.backends.hosted import CONNECT_S, Chunks, HostedBackend
 from utils.backends.stream import Hook, Watch
 from utils.backends.trouble import Trouble
@@ -20,7 +20,6 @@ class OpenAIBackend(HostedBackend):
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        url = openai_base(address.url)
         self._hook = Hook()
         self._http = openai.DefaultHttpxClient(
             follow_redirects=False,
@@ -30,7 +29,7 @@ class OpenAIBackend(HostedBackend):
             event_hooks={"response": [self._hook]},
         )
         key = address.key or "none"  # never the OPENAI_API_KEY that it would take by itself
-        self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, http_client=self._http)
+        self.client = openai.OpenAI(base_url=address.openai, api_key=key, max_retries=0, http_client=self._http)
 
     def _ask(self, messages: Sequence[Message], options: Options, watch: Watch) -> Chunks:
         request: dict[str, Any] = {

@@ -6,6 +6,7 @@ It follows no redirect: a key must not go elsewhere. It knows no route.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -33,6 +34,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def direct(url: str) -> None:
+    """Lets every library in this process reach `url` without a proxy, if that is on this machine."""
+    host = urlsplit(url).hostname or ""
+    if is_loopback(host) and not urllib.request.proxy_bypass(host):
+        spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = f"{spared},{host}" if spared else host
 
 
 def reachable(url: str, wait: float = WAIT) -> bool:

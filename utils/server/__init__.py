@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 
 from utils import catalog, pocket
 from utils.backends import connect
+from utils.backends.probe import direct
 from utils.backends.target import resolve
 from utils.errors import BadInput
 from utils.server import patience
@@ -39,6 +40,7 @@ class Server:
     def __init__(self, engine: Engine, port: int, key: str | None) -> None:
         self._socket = _listen("127.0.0.1", port, "Leave port out: then any free one is taken.")
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        direct(self.url)
         self.engine = engine
         self._server = _server(engine, make(engine, key=key))
         sockets = [self._socket]
