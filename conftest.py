@@ -27,12 +27,10 @@ def _isolate() -> None:
     for name in re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (REPO / ".env.example").read_text(encoding="utf-8"), re.M):
         os.environ.pop(name, None)  # a learner's keys and servers
     own = Path(tempfile.mkdtemp(prefix="pocket-phi-tests-"))  # one for each worker: workers do not wait for each other
-    (own / "tmp").mkdir()
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     os.environ |= {
         "SLM_MODE": "offline",
         "SLM_CACHE": str(own / "cache"),
-        "TMPDIR": str(own / "tmp"),  # what a killed kernel leaves goes with the rest
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",  # two workers with as many threads as cores each are many times slower than one
         "OMP_WAIT_POLICY": "PASSIVE",
