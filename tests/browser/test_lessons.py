@@ -34,6 +34,7 @@ EXERCISES = {
     "02": ("learning.untrained", "loss = 12.32", "This is in bits", "loss = 8.54"),
     "03": ("choosing.month", "dollars = 0.45", "This is for one day", "dollars = 13.5"),
     "04": ("family.attention", "parameters = 9_437_184", "This is one matrix", "parameters = 37_748_736"),
+    "05": ("cloud.tokens", "tokens = 5500", "The last answer of each turn is written", "tokens = 4700"),
 }
 
 
