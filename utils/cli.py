@@ -135,11 +135,13 @@ def _bench(argv: list[str]) -> int:
         parser.error(f"there is no part {wrong.pop()!r}; there are: {', '.join(bench.PARTS)}")
     if given.json:
         _write(given.json, "", "a")  # before minutes go into measuring; what the file holds may stay until then
-    rows = bench.run(given.pairs, tuple(given.part) or bench.PARTS * (not given.against), tuple(given.against))
-    print(bench.as_table(rows))
-    if given.json:
-        _write(given.json, bench.as_json(rows) + "\n")
-    return int(any(row.kept is False for row in rows))
+    measured: list[bench.Row] = []
+    for rows in bench.run(given.pairs, tuple(given.part) or bench.PARTS * (not given.against), tuple(given.against)):
+        print(bench.as_table(rows), flush=True)
+        measured += rows
+        if given.json:
+            _write(given.json, bench.as_json(measured) + "\n")
+    return int(any(row.kept is False for row in measured))
 
 
 def _write(file: str, text: str, how: Literal["a", "w"] = "w") -> None:

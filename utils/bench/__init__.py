@@ -6,7 +6,7 @@ bare loop with itself: what it shows is the noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 
 from utils.bench.rows import Row, as_json, as_table
@@ -17,16 +17,15 @@ TOOLS = ("ort", "llama-bench", "openvino", "optimum")
 __all__ = ["PARTS", "TOOLS", "Row", "as_json", "as_table", "run"]
 
 
-def run(pairs: int = 9, parts: tuple[str, ...] = PARTS, against: tuple[str, ...] = ()) -> list[Row]:
-    """Measures all of it, in some twenty minutes, or the named parts, and our figures beside those of tools. Raises
-    BackendError when there is no model, NotInstalled where a tool's library is missing."""
-    measured: list[Row] = []
+def run(pairs: int = 9, parts: tuple[str, ...] = PARTS, against: tuple[str, ...] = ()) -> Iterator[list[Row]]:
+    """Measures all of it, in some thirty minutes, or the named parts, and our figures beside those of tools: the rows of
+    each as soon as it is done. Raises BackendError when there is no model, NotInstalled where a tool's library is
+    missing."""
     for part in parts:
         rows: Callable[[int], list[Row]] = import_module(f"utils.bench.{part}").rows
-        measured += rows(pairs)
+        yield rows(pairs)
     for tool in against:
         try:
-            measured.append(import_module("utils.bench.agreement").AGAINST[tool](pairs))
+            yield [import_module("utils.bench.agreement").AGAINST[tool](pairs)]
         except ModuleNotFoundError as error:
             raise NotInstalled(f"Comparing with {tool} needs the package {error.name}, which is missing.") from None
-    return measured

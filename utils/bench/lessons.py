@@ -8,9 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from utils.bench.rows import Row
+from utils.bench.rows import Row, once
 from utils.catalog import HOME
-from utils.measure import compare
 
 CELLS = """
 import json, os, sys, time
@@ -26,19 +25,14 @@ print(f"\\nseconds {time.perf_counter() - start}")
 
 
 def rows(pairs: int) -> list[Row]:
-    """Takes a minute for each pair of a full course."""
+    """All lessons and solutions three times, whatever `pairs` says: that takes minutes each, and minutes vary little."""
     repository = HOME.parent
     notebooks = sorted(repository.glob("lessons/**/[0-9]*.ipynb"))
-    few = max(pairs // 3, 1)
-
-    def work() -> float:
-        return sum(_work_s(notebook) for notebook in notebooks)
-
-    nbval = compare(lambda: _nbval_s(notebooks, 0), work, few)
-    workers = compare(lambda: 1 / _nbval_s(notebooks, 2), lambda: 1 / _nbval_s(notebooks, 0), few)
+    work = sum(_work_s(notebook) for notebook in notebooks)
+    one, two = _nbval_s(notebooks, 0), _nbval_s(notebooks, 2)
     return [
-        Row("nbval over all lessons ÷ the work of their cells", "s", nbval, "most", 1.3),
-        Row("lessons in two workers ÷ in one", "1/s", workers, "least", 1.8),
+        Row("nbval over all lessons ÷ the work of their cells", "s", once(one, work), "most", 1.3),
+        Row("lessons in two workers ÷ in one", "1/s", once(1 / two, 1 / one), "least", 1.8),
     ]
 
 
