@@ -155,17 +155,30 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch, tmp_path):
     kept = bench.Row("a ÷ b", "s", summary([(1.0, 1.0), (1.1, 1.0), (1.0, 1.1)]), "most", 1.2)
     broken = bench.Row("c ÷ d", "tokens/s", summary([(1.0, 2.0)] * 6), "least", 0.95)
     control = bench.Row("control", "tokens/s", summary([(1.0, 1.0)] * 3))
-    monkeypatch.setattr(bench, "run", lambda pairs, parts, against: [kept, broken, control])
+    monkeypatch.setattr(bench, "run", lambda pairs, parts, against: iter([[kept, broken], [control]]))
     _, out, _ = run(capsys, "bench")
     lines = out.splitlines()
     assert "kept: at most 1.2  (no difference shown)" in lines[1]
     assert "NOT KEPT: at least 0.95" in lines[2] and "no difference" not in lines[2]
-    assert lines[3].startswith("control") and "kept" not in lines[3].lower()
+    assert lines[4].startswith("control") and "kept" not in lines[4].lower()
     _, same, _ = run(capsys, "bench", "--json", str(tmp_path / "bench.json"))
     rows = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert same == out
     assert [row["kept"] for row in rows] == [True, False, None]
     assert rows[1]["result"]["ratio"] == 0.5
+
+
+def test_what_bench_has_measured_is_there_when_it_is_stopped(capsys, monkeypatch, tmp_path):
+    from utils import bench
+
+    def stopped(pairs, parts, against):
+        yield [bench.Row("a ÷ b", "s", summary([(1.0, 1.0)] * 6), "most", 1.2)]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "run", stopped)
+    _, out, _ = run(capsys, "bench", "--json", str(tmp_path / "bench.json"))
+    assert out.splitlines()[1].startswith("a ÷ b")
+    assert len(json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))) == 1
 
 
 def test_bench_says_before_it_measures_that_a_file_cannot_be_written(capsys, monkeypatch, tmp_path):

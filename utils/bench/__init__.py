@@ -18,8 +18,8 @@ __all__ = ["PARTS", "TOOLS", "Row", "as_json", "as_table", "run"]
 
 
 def run(pairs: int = 9, parts: tuple[str, ...] = PARTS, against: tuple[str, ...] = ()) -> Iterator[list[Row]]:
-    """Measures all of it, in some thirty minutes, or the named parts, and our figures beside those of tools: the rows of
-    each as soon as it is done. Raises BackendError when there is no model, NotInstalled where a tool's library is
+    """Measures all of it, in some thirty minutes, or the named parts, and our figures beside those of tools: each one's
+    rows as soon as it is done. Raises BackendError when there is no model, NotInstalled where a tool's library is
     missing."""
     for part in parts:
         rows: Callable[[int], list[Row]] = import_module(f"utils.bench.{part}").rows

@@ -25,7 +25,7 @@ print(f"\\nseconds {time.perf_counter() - start}")
 
 
 def rows(pairs: int) -> list[Row]:
-    """All lessons and solutions three times, whatever `pairs` says: that takes minutes each, and minutes vary little."""
+    """All lessons and solutions three times, whatever `pairs` says: each takes minutes, and minutes vary little."""
     repository = HOME.parent
     notebooks = sorted(repository.glob("lessons/**/[0-9]*.ipynb"))
     work = sum(_work_s(notebook) for notebook in notebooks)
