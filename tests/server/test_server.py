@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from urllib.parse import urlsplit
 
+import httpx
 import ollama
 import openai
 import pytest
@@ -954,3 +955,11 @@ def test_an_error_in_mid_stream_reaches_the_client(served, monkeypatch):
         list(client.chat.completions.create(model=MODEL, messages=ASKED, stream=True))
     with pytest.raises(ollama.ResponseError, match="stumbled"):
         list(ollama.Client(served.url).chat(MODEL, ASKED, stream=True))
+
+
+def test_answers_are_sent_at_once(served):
+    """Else each answer but the first on a connection waits 40 ms, until the client's receipt of the head arrives."""
+    with httpx.Client(trust_env=False) as client:
+        client.get(f"{served.url}/health")
+        sockets = [one.transport.get_extra_info("socket") for one in served._server.server_state.connections]
+        assert sockets and all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)

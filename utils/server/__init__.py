@@ -110,7 +110,9 @@ def serve(
 
 def _listen(host: str, port: int, advice: str) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        found = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # asyncio sends at once (TCP_NODELAY) only through sockets that say they are TCP; else answers wait for 40 ms
+        return socket.socket(found.family, found.type, socket.IPPROTO_TCP, fileno=found.detach())
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or "no such port"
         raise BadInput(f"Port {port} of {host} cannot be used: {why}. {advice}") from None
